@@ -1,0 +1,143 @@
+"""What a scheme asks for and gets back, and the contract of a scheme: a generator without I/O.
+
+A scheme yields a `Sweep` or a `Sounding`, is sent the `Feedback` or `Snapshot` that came of it, and returns a `Fix`. It
+knows no socket, no clock and no UE's name, so the same object runs in the live testbed, in a study and on a recording.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from protocol.messages import FeedbackKind
+
+ComplexArray = npt.NDArray[np.complex128]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """Foci from a start point at the first subcarrier to an end point at the last [CBS, eqs. (8)-(9)]."""
+
+    start_range_m: float
+    start_angle_rad: float
+    end_range_m: float
+    end_angle_rad: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFoci:
+    """One focus without squint per group of subcarriers [CBS, Algorithm 1].
+
+    ``groups_per_pilot`` says how many groups the scheme wants in one pilot: their number for the paper's ideal front
+    end, one for what phase shifters and delay lines can realise. The front end's own limit holds in any case.
+    """
+
+    range_m: tuple[float, ...]  # (group,)
+    angle_rad: tuple[float, ...]  # (group,)
+    groups_per_pilot: int
+
+    def __post_init__(self) -> None:
+        if not self.range_m or len(self.range_m) != len(self.angle_rad):
+            raise ValueError(f"each group needs a range and an angle, got {len(self.range_m)} and {len(self.angle_rad)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A downlink pilot with these foci, measured by the UE as `kind` says. Equal foci of several UEs are sent once."""
+
+    focus: Trajectory | GroupFoci
+    kind: FeedbackKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sounding:
+    """An uplink pilot of the UE, captured by the sectored circular array."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakFeedback:
+    """Index of the strongest subcarrier."""
+
+    subcarrier: int
+    pilots: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFeedback:
+    """Index of the group with the largest sum of amplitudes [CBS, Algorithm 1, lines 11 and 19]."""
+
+    group: int
+    pilots: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerFeedback:
+    """Received power of every subcarrier, W, ``(subcarrier,)``."""
+
+    power_w: Floats
+    pilots: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComplexFeedback:
+    """Received sample of every subcarrier, ``(subcarrier,)``, in square roots of W."""
+
+    samples: ComplexArray
+    pilots: int = 1
+
+
+Feedback = PeakFeedback | GroupFeedback | PowerFeedback | ComplexFeedback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What the uplink array received of one UE's pilot, ``(element, subcarrier)``."""
+
+    samples: ComplexArray
+    pilots: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A further reflecting or radiating point found beside the user; `power` is relative to the user's peak."""
+
+    range_m: float
+    angle_rad: float
+    power: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """Where the user is, and how many pilots it took to find out."""
+
+    range_m: float
+    angle_rad: float
+    sweeps: int
+    targets: tuple[Target, ...] = ()
+
+
+Request = Sweep | Sounding
+Answer = Feedback | Snapshot
+Localization = Generator[Request, Answer, Fix]
+
+
+class Scheme(Protocol):
+    """A way to locate one user; `locate` starts afresh each time it is called."""
+
+    @property
+    def name(self) -> str:
+        """Return the scheme's name in files and tables."""
+
+    @property
+    def heavy(self) -> bool:
+        """Return whether one step may compute for more than 5 ms, so that a shell runs it in a thread."""
+
+    def locate(self) -> Localization:
+        """Return a fresh localization; the caller sends it one answer per request until it returns a `Fix`."""
+
+
+class FeedbackMismatchError(TypeError):
+    """An answer is not of the kind that the scheme asked for."""
