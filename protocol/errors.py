@@ -11,7 +11,7 @@ class ProtocolError(Exception):
 
 
 class OurFaultError(ProtocolError):
-    """This process was about to break the protocol: a bug or a bad configuration here, nothing was sent."""
+    """Our side was about to break the protocol: a bug or a bad configuration here, nothing was sent."""
 
 
 class PeerFaultError(ProtocolError):

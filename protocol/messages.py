@@ -99,7 +99,9 @@ class Bye(Message, frozen=True, tag="bye"):
 # --- control link, peer to controller --------------------------------------------------------------------------------
 
 
-class RadioCapabilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="radio", tag_field="role"):
+class RadioCapabilities(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="radio", tag_field="role"
+):
     """What the radio role advertises (SPEC 6.1)."""
 
     front_end: FrontEndLimits

@@ -67,7 +67,7 @@ class SubcarrierGrid(Fact, frozen=True):
     @property
     def offset_hz(self) -> Floats:
         """Return the frequencies relative to the first, ``f_m - f_0`` of [CBS, eq. (7)], ``(subcarrier,)``."""
-        return self.spacing_hz * np.arange(self.count)
+        return self.spacing_hz * np.arange(self.count, dtype=np.float64)
 
 
 class LinearArray(Fact, frozen=True):
@@ -84,7 +84,7 @@ class LinearArray(Fact, frozen=True):
     @property
     def element_x_m(self) -> Floats:
         """Return the coordinate of each element along the array, ``(n - (N-1)/2) d``, ``(element,)``."""
-        return (np.arange(self.elements) - (self.elements - 1) / 2) * self.spacing_m
+        return (np.arange(self.elements, dtype=np.float64) - (self.elements - 1) / 2) * self.spacing_m
 
     @property
     def element_subarray(self) -> Indices:
@@ -117,7 +117,9 @@ class Region(Fact, frozen=True):
         if not self.range_min_m < self.range_max_m:
             raise ValueError(f"range must grow, got {self.range_min_m:g} to {self.range_max_m:g} m")
         if not -np.pi / 2 < self.angle_min_rad < self.angle_max_rad < np.pi / 2:
-            raise ValueError(f"angle must grow within +-90 deg, got {self.angle_min_rad:g} to {self.angle_max_rad:g} rad")
+            raise ValueError(
+                f"angle must grow within +-90 deg, got {self.angle_min_rad:g} to {self.angle_max_rad:g} rad"
+            )
 
 
 class Downlink(Fact, frozen=True):
@@ -217,7 +219,7 @@ class Setting:
     @property
     def groups(self) -> int:
         """Return the number of groups."""
-        return self.phase_cycles.shape[0]
+        return int(self.phase_cycles.shape[0])
 
     def pilots(self, limits: FrontEndLimits) -> int:
         """Return how many consecutive pilots the front end needs for all groups."""

@@ -1,0 +1,189 @@
+"""Uplink backprojection on the sectored circular array: snapshot in, polar image out.
+
+The image is ``s(r, theta) = sum_m sum_n y[n, m] exp(+j 2 pi f_m r_n(r, theta) / c)`` [SUCA, eq. (4)] with exact distances,
+on any ranges and on the angles of the elements. For one range and subcarrier it is a correlation over angle, so a product
+of spectra does it [SUCA, eqs. (16)-(18)]. Three facts make that cheap, none of them an approximation of the model:
+
+- the sum over subcarriers commutes with the inverse transform, so one inverse transform per range is enough;
+- the kernel is even in angle, so half of its harmonics say all of them;
+- over all distances the band turns by a few cycles only (3.3 for 100 subcarriers of 480 kHz over 20 m), so the space of its
+  phase ramps has a small rank: the subcarriers are projected once on an orthonormal basis of about a dozen terms.
+
+Nothing is detected here; see `detection.py`.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from protocol.testbed import Uplink
+
+Floats = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+AnyComplex = npt.NDArray[np.complex64 | np.complex128]
+ComplexType = type[np.complex64] | type[np.complex128]
+
+DEFAULT_TABLE_LIMIT_BYTES = 2**30
+_WORK_BYTES = 2**24  # of one block of ranges while the table is built
+
+
+class TableTooLargeError(ValueError):
+    """The spectra planned for an image would take more memory than allowed."""
+
+
+class Imager:
+    """Backprojection of any number of snapshots, planned once.
+
+    Parameters
+    ----------
+    uplink
+        Subcarriers and array.
+    range_m
+        ``(range,)`` ranges of the image; all must lie outside the array's circle.
+    c_m_s
+        Speed of light.
+    dtype
+        ``complex64`` (relative error about 3e-7) or ``complex128`` (about 1e-14, twice the time and memory).
+    table_limit_bytes
+        Largest table of spectra to plan.
+
+    Raises
+    ------
+    TableTooLargeError
+        If the table would be larger than `table_limit_bytes`.
+    ValueError
+        If a range lies on or inside the array's circle.
+    """
+
+    def __init__(
+        self,
+        uplink: Uplink,
+        range_m: Floats,
+        c_m_s: float,
+        dtype: ComplexType = np.complex64,
+        table_limit_bytes: int = DEFAULT_TABLE_LIMIT_BYTES,
+    ) -> None:
+        if range_m.size == 0 or range_m.min() <= uplink.array.radius_m:
+            raise ValueError(f"ranges must exceed the array's radius of {uplink.array.radius_m:g} m, got {range_m}")
+        self.uplink, self.range_m, self.c_m_s = uplink, range_m, c_m_s
+        self.angle_rad = uplink.array.element_angle_rad
+        self._length = _circular_length(uplink.array.elements)
+        distance_m = _lag_distance_m(uplink, range_m)
+        self._basis, residual = _band_basis(uplink, distance_m, c_m_s, _band_tolerance(dtype))
+        shape = (self._length // 2 + 1, range_m.size, residual.shape[1])
+        self._refuse_above(table_limit_bytes, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        self._table = np.empty(shape, dtype=dtype)
+        self._basis = self._basis.astype(dtype)
+        _fill_table(self._table, uplink, distance_m, residual, c_m_s)
+
+    @property
+    def table_bytes(self) -> int:
+        """Return the memory that the planned spectra take."""
+        return int(self._table.nbytes)
+
+    @property
+    def band_terms(self) -> int:
+        """Return how many basis functions stand for the subcarriers."""
+        return int(self._table.shape[2])
+
+    def image(self, samples: AnyComplex) -> AnyComplex:
+        """Return the backprojected image of one snapshot [SUCA, eq. (18)].
+
+        Parameters
+        ----------
+        samples
+            ``(element, subcarrier)``.
+
+        Returns
+        -------
+        image
+            ``(range, angle)`` in the imager's dtype; not normalised, a path of unit gain peaks at elements x subcarriers.
+
+        Raises
+        ------
+        ValueError
+            If the snapshot is not of the planned uplink's shape.
+        """
+        expected = (self.uplink.array.elements, self.uplink.grid.count)
+        if samples.shape != expected:
+            raise ValueError(f"snapshot must be (element, subcarrier) = {expected}, got {samples.shape}")
+        length, half, dtype = self._length, self._length // 2, self._table.dtype
+        harmonics = scipy.fft.fft(samples.astype(dtype) @ self._basis, length, axis=0)  # (harmonic, term)
+        pairs = np.stack([harmonics[: half + 1], harmonics[-np.arange(half + 1)]], axis=-1)  # h and -h as two columns
+        product = self._table @ pairs  # (harmonic, range, 2)
+        spectrum = np.empty((length, self.range_m.size), dtype=dtype)
+        spectrum[: half + 1] = product[..., 0]
+        spectrum[half + 1 :] = product[half - 1 : 0 : -1, :, 1]
+        # transforming along the slow axis lets the FFT do several ranges per instruction
+        image: AnyComplex = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True)[: self.angle_rad.size].T
+        return image
+
+    def _refuse_above(self, limit_bytes: int, needed_bytes: int) -> None:
+        if needed_bytes > limit_bytes:
+            raise TableTooLargeError(
+                f"an image of {self.range_m.size} ranges, {self.uplink.array.elements} elements and "
+                f"{self.uplink.grid.count} subcarriers needs a table of {needed_bytes / 1e6:.0f} MB, "
+                f"the limit is {limit_bytes / 1e6:.0f} MB"
+            )
+
+
+def _band_tolerance(dtype: ComplexType) -> float:
+    """Return the share of the largest singular value below which a term of the band is dropped.
+
+    Phases of 1e4 rad limit double precision to 1e-12, so terms below 1e-13 are rounding; single precision keeps a tenth
+    of its unit.
+    """
+    return max(0.1 * float(np.finfo(dtype).eps), 1e-13)
+
+
+def _circular_length(elements: int) -> int:
+    """Return an even fast transform length that keeps the linear correlation free of wrap-around."""
+    half = elements  # 2 N covers all 2 N - 1 lags
+    while scipy.fft.next_fast_len(2 * half) != 2 * half:
+        half += 1
+    return 2 * half
+
+
+def _lag_distance_m(uplink: Uplink, range_m: Floats) -> Floats:
+    """Return the distance from each range to elements 0..N-1 steps aside [SUCA, eq. (3)], ``(range, lag)``."""
+    array = uplink.array
+    lag_rad = np.arange(array.elements) * (2 * array.half_sector_rad / (array.elements - 1))
+    r, radius = range_m[:, np.newaxis], array.radius_m
+    distance: Floats = np.sqrt(r**2 + radius**2 - 2 * r * radius * np.cos(lag_rad))
+    return distance
+
+
+def _band_basis(
+    uplink: Uplink, distance_m: Floats, c_m_s: float, relative_error: float
+) -> tuple[ComplexArray, ComplexArray]:
+    """Return what to project subcarriers on, and the same basis for the ramps of centred distances, ``(subcarrier, term)``.
+
+    The ramps ``exp(j 2 pi (f_m - f_mid) d / c)`` over an interval of distances are sampled at Gauss nodes, dense enough
+    for a product of any two of them to be integrated exactly, so their singular vectors are those of the continuum.
+    """
+    grid = uplink.grid
+    offset_hz = grid.offset_hz - grid.offset_hz[-1] / 2
+    middle_m, half_m = (distance_m.max() + distance_m.min()) / 2, (distance_m.max() - distance_m.min()) / 2
+    half_turn_rad = 2 * np.pi * offset_hz[-1] * half_m / c_m_s
+    node, weight = np.polynomial.legendre.leggauss(int(2 * half_turn_rad) + 48)
+    ramps = np.exp(2j * np.pi / c_m_s * half_m * np.outer(offset_hz, node)) * np.sqrt(weight)
+    # offsets and nodes are symmetric, so real and imaginary parts span the same space and the basis is real
+    basis, singular, _ = np.linalg.svd(np.hstack([ramps.real, ramps.imag]), full_matrices=False)
+    residual = basis[:, singular > relative_error * singular[0]].astype(np.complex128)
+    return np.exp(2j * np.pi / c_m_s * middle_m * offset_hz)[:, np.newaxis] * residual, residual
+
+
+def _fill_table(table: AnyComplex, uplink: Uplink, distance_m: Floats, basis: ComplexArray, c_m_s: float) -> None:
+    """Fill ``(harmonic, range, term)`` with the spectra of the even kernels, a block of ranges at a time."""
+    grid = uplink.grid
+    middle_hz = (grid.first_hz + grid.last_hz) / 2
+    offset_rad_m = 2 * np.pi / c_m_s * (grid.frequency_hz - middle_hz)
+    middle_m = (distance_m.max() + distance_m.min()) / 2
+    block = max(1, _WORK_BYTES // (16 * distance_m.shape[1] * grid.count))
+    for first in range(0, distance_m.shape[0], block):
+        rows = slice(first, first + block)
+        ramps = np.exp(1j * (distance_m[rows, :, np.newaxis] - middle_m) * offset_rad_m)  # (range, lag, subcarrier)
+        carrier = np.exp(2j * np.pi * middle_hz / c_m_s * distance_m[rows, :, np.newaxis])
+        kernel = (ramps @ basis) * carrier
+        # the cosine transform is the FFT of the even extension; lags that no element has stay zero
+        table[:, rows] = scipy.fft.dct(kernel, type=1, n=table.shape[0], axis=1).transpose(1, 0, 2)

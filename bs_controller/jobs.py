@@ -1,0 +1,142 @@
+"""What a run has to do for one UE: its schemes in order, and how far it has come. Data, and rules without I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bs_controller.sweeps import Answer, Fix, Localization, Request, Scheme
+
+
+class Stage(Enum):
+    """What a UE's work waits for."""
+
+    COMPUTING = "computing"  # the scheme, to say what it wants next
+    PENDING = "pending"  # the air
+    ON_AIR = "on air"  # an answer
+    DONE = "done"
+
+
+class Reason(Enum):
+    """Why a scheme ended without a fix."""
+
+    DEADLINE_MISSED = "deadline missed"
+    UE_ABSENT = "UE absent"
+    RADIO_ABSENT = "radio absent"
+    DECLINED = "declined"
+    DOES_NOT_FIT = "setting does not fit the front end"
+    SCHEME_FAILED = "scheme failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One localization to carry out: which scheme, in which round."""
+
+    scheme: Scheme
+    position: int
+    round: int
+
+
+def plans(schemes: Sequence[Scheme], rounds: int) -> tuple[Plan, ...]:
+    """Return all localizations of one UE in order: all schemes of the first round, then of the next."""
+    pairs = [(number, scheme) for number in range(rounds) for scheme in schemes]
+    return tuple(Plan(scheme=scheme, position=at, round=number) for at, (number, scheme) in enumerate(pairs))
+
+
+@dataclass(slots=True)
+class Job:
+    """One UE's work."""
+
+    ue: str
+    plans: tuple[Plan, ...]
+    present: bool = False
+    absent_since_s: float | None = None
+    stage: Stage = Stage.DONE
+    at: int = -1
+    localization: Localization | None = None
+    request: Request | None = None
+    step: int = 0
+    attempts: int = 0
+    pending_since_s: float = 0.0
+    started_s: float = 0.0
+    epochs: list[int] = field(default_factory=list)
+    sweep_latency_ms: list[float] = field(default_factory=list)
+
+    @property
+    def plan(self) -> Plan:
+        """Return the localization under way."""
+        return self.plans[self.at]
+
+    @property
+    def done(self) -> bool:
+        """Return whether nothing is left to do."""
+        return self.at >= len(self.plans)
+
+    @property
+    def turn(self) -> tuple[int, int, int, float, str]:
+        """Return what decides whose request goes on the air first.
+
+        Requests that were missed before wait for the others; then who is furthest behind, so that the sweep common to
+        all users is sent when all of them want it.
+        """
+        return self.attempts, self.at, self.step, self.pending_since_s, self.ue
+
+    def begin_next(self, now_s: float) -> bool:
+        """Start the next localization; return whether there is one."""
+        self.at += 1
+        self.request = None
+        self.step = self.attempts = 0
+        self.epochs.clear()
+        self.sweep_latency_ms.clear()
+        if self.done:
+            self.stage, self.localization = Stage.DONE, None
+            return False
+        self.stage = Stage.COMPUTING
+        self.localization = self.plan.scheme.locate()
+        self.started_s = now_s
+        return True
+
+    def want(self, request: Request, now_s: float) -> None:
+        """Wait for the air with this request."""
+        self.request, self.stage, self.pending_since_s = request, Stage.PENDING, now_s
+        self.step += 1
+        self.attempts = 0
+
+    def answered(self, epoch: int, now_s: float) -> None:
+        """Note that the request under way has its answer."""
+        self.stage = Stage.COMPUTING
+        self.epochs.append(epoch)
+        self.sweep_latency_ms.append(1e3 * (now_s - self.pending_since_s))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A scheme's step ended with a request."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A scheme's step ended with a fix."""
+
+    fix: Fix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A scheme's step raised."""
+
+    text: str
+
+
+StepResult = Wanted | Found | Broken
+
+
+def step(localization: Localization, answer: Answer | None) -> StepResult:
+    """Run a scheme to its next request or to its end; an error of the scheme is a result, not an error of the run."""
+    try:
+        return Wanted(request=next(localization) if answer is None else localization.send(answer))
+    except StopIteration as end:
+        return Found(fix=end.value)
+    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
+        return Broken(text=f"{type(error).__name__}: {error}")

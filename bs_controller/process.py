@@ -1,0 +1,251 @@
+"""The controller's process: joins control link, rules, schemes and recorder (shell, no formula)."""
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from bs_controller.config import ControllerSection
+from bs_controller.jobs import StepResult, step
+from bs_controller.record import Recorder, RecordingError, RunDirectory
+from bs_controller.records import Record
+from bs_controller.run import Advance, Command, Keep, Run, Send, names_by_role
+from bs_controller.schemes import scheme_from_options
+from bs_controller.sweeps import Scheme
+from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed, resolved
+from protocol.hub import Admission
+from protocol.links import HubLink
+from protocol.session import Closed, Event, Faulted, Heard, Opened
+from protocol.shell import run_until_stopped, set_up_logging
+from protocol.versions import versions
+
+logger = logging.getLogger(__name__)
+
+RADIO = "radio"
+TICK_S = 0.02
+REMIND_S = 5.0
+STOPPED = 130
+
+#: Called with each record once it is on disk, or with False when it could not be written.
+OnRecord = Callable[[Record, bool], None]
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """Records on their way to disk, and who is told when they are there."""
+
+    recorder: Recorder
+    on_record: OnRecord
+    pending: dict[int, Record] = field(default_factory=dict)
+    _next: int = 0
+
+    def append(self, command: Keep) -> None:
+        number, self._next = self._next, self._next + 1
+        self.pending[number] = command.record
+        ue = command.record.get("ue", "")
+        arrays = {f"{stream}-{ue}": samples for stream, samples in command.samples.items()}
+        if not self.recorder.append(command.record, arrays, partial(self._durable, number)):
+            self.on_record(self.pending.pop(number), False)
+
+    def _durable(self, number: int) -> None:
+        self.on_record(self.pending.pop(number), True)
+
+    def failed(self, error: RecordingError) -> None:
+        """Hand on what will never be on disk; the run goes on without recording."""
+        logger.error("%s; the run goes on, but its further fixes are not recorded", error)
+        for number in list(self.pending):
+            self.on_record(self.pending.pop(number), False)
+
+
+class ControllerProcess:
+    """One run, from the first hello to the last fix."""
+
+    def __init__(
+        self, loaded: LoadedTestbed, run_directory: RunDirectory, on_record: OnRecord, *, patient: bool
+    ) -> None:
+        self._section = loaded.section("controller", ControllerSection)
+        shared = facts(loaded.file)
+        self._loop = asyncio.get_running_loop()
+        self._schemes: list[Scheme] = [scheme_from_options(options, shared) for options in self._section.schemes]
+        admission = Admission(
+            facts=shared,
+            names=names_by_role(self._section, RADIO),
+            heartbeat_s=self._section.heartbeat_s,
+            liveness_s=self._section.liveness_s,
+        )
+        self._hub = HubLink(loaded.file.links.control, admission, self._on_event)
+        self._run = Run(shared, self._section, self._schemes, time.monotonic(), patient=patient)
+        recorder = Recorder(
+            run_directory, call_soon=self._loop.call_soon_threadsafe, on_failure=lambda error: self._ledger.failed(error)
+        )
+        self._ledger = _Ledger(recorder, on_record)
+        self._workers = ThreadPoolExecutor(1, thread_name_prefix="scheme")
+        self._finished = asyncio.Event()
+        self._busy = False
+
+    async def run(self) -> bool:
+        """Locate every UE with every scheme; return whether all is done and on disk."""
+        logger.info("listening at %s for the radio and %d UEs", self._hub.endpoint, len(self._section.ues))
+        planning = [self._loop.run_in_executor(self._workers, scheme.prepare) for scheme in self._schemes]
+        tasks: list[asyncio.Task[None]] = [
+            asyncio.create_task(self._hub.run(), name="sessions"),
+            asyncio.create_task(self._tick(), name="deadlines"),
+        ]
+        finished = asyncio.create_task(self._until_finished(), name="finished")
+        try:
+            await asyncio.wait([finished, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()  # a fault of our own ends the run
+        finally:
+            for task in (*tasks, finished):
+                task.cancel()
+            self._workers.shutdown(wait=False, cancel_futures=True)
+            for plan in planning:
+                plan.cancel()
+            self._hub.close("the run is over")
+            await self._end()
+        return self._run.finished and self._ledger.recorder.failure is None
+
+    async def _until_finished(self) -> None:
+        await self._finished.wait()
+
+    async def _end(self) -> None:
+        """Write the last record and close the recorder, whatever ended the run."""
+        end = Keep(record={"kind": "end", "finished": self._run.finished, "counters": self.counters()}, samples={})
+        self._ledger.append(end)
+        stop = {"finished": self._run.finished, "versions": versions()}
+        await asyncio.shield(self._loop.run_in_executor(None, self._ledger.recorder.close, stop))
+        await asyncio.sleep(0)  # the last acknowledgements were handed to the loop
+        if self._ledger.recorder.failure is not None:
+            self._ledger.failed(self._ledger.recorder.failure)
+
+    def counters(self) -> dict[str, int]:
+        """Return what went wrong and how often; the names of the README."""
+        run, table = self._run.counters, self._hub.table.counters
+        refused = {f"refused_spec_{name[8:]}": count for name, count in table.items() if name.startswith("refused_")}
+        return {
+            "missed_deadlines": run["missed_deadlines"],
+            "retries": run["retries"],
+            "refused_stale": run["refused_stale"],
+            "refused_reports": run["refused_reports"],
+            "refused_malformed": table["malformed"],
+            "declined": run["declined"],
+            "failures": run["failures"],
+            "peers_lost": run["peers_lost"],
+            "duplicates": table["duplicates"],
+            "resent": self._hub.table.resent,
+            **dict(sorted(refused.items())),
+        }
+
+    async def _tick(self) -> None:
+        reminded_s = time.monotonic()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_s = time.monotonic()
+            self._run.tick(now_s)
+            self._carry_out()
+            if now_s - reminded_s > REMIND_S:
+                reminded_s = now_s
+                self._remind()
+
+    def _remind(self) -> None:
+        absent = [name for name in (RADIO, *self._run.unfinished) if not self._hub.table.is_open(name)]
+        if absent:
+            logger.info("waiting for %s", ", ".join(absent[:8]) + (" and others" if len(absent) > 8 else ""))
+
+    def _on_event(self, event: Event) -> None:
+        now_s = time.monotonic()
+        match event:
+            case Opened():
+                logger.info("%s joined", event.name)
+                self._run.peer_opened(event.hello, now_s)
+            case Closed():
+                logger.info("%s left: %s", event.name, event.reason)
+                self._run.peer_closed(event.name, event.reason, now_s)
+            case Heard():
+                self._run.heard(event.name, event.message, now_s)
+            case Faulted():
+                logger.warning("refused %s %s: %s (SPEC %s)", "by" if event.ours else "from", event.name, event.text, event.clause)
+                self._run.peer_fault(event.name, event.clause, event.text)
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        """Carry out commands until there are none; events that come meanwhile add theirs."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while commands := self._run.take() or self._settled():
+                for command in commands:
+                    self._obey(command)
+        finally:
+            self._busy = False
+        self._hub.table.progress = self._run.progress
+        if self._run.finished:
+            self._finished.set()
+
+    def _settled(self) -> list[Command]:
+        """Let the run choose what goes on the air, now that every step at hand has been taken."""
+        self._run.settle(time.monotonic())
+        return self._run.take()
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Send():
+                self._hub.send(command.name, command.message)
+            case Keep():
+                self._ledger.append(command)
+            case Advance() if command.heavy:
+                work = self._loop.run_in_executor(self._workers, step, command.localization, command.answer)
+                work.add_done_callback(partial(self._stepped, command))
+            case Advance():
+                result = step(command.localization, command.answer)
+                self._run.stepped(command.ue, command.localization, result, time.monotonic())
+
+    def _stepped(self, command: Advance, work: asyncio.Future[StepResult]) -> None:
+        if not work.cancelled():
+            self._run.stepped(command.ue, command.localization, work.result(), time.monotonic())
+            self._carry_out()
+
+
+async def _serve(loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *, patient: bool) -> int:
+    shared = facts(loaded.file)
+    start = {"name": loaded.file.name, "digest": shared.digest(), "versions": versions()}
+    try:
+        run_directory = RunDirectory.create(directory, config_text=resolved(loaded), start=start)
+    except RecordingError as error:
+        logger.error("cannot record: %s", error)
+        return 2
+    try:
+        process = ControllerProcess(loaded, run_directory, on_record, patient=patient)
+    except (OSError, ValueError) as error:
+        run_directory.release()
+        logger.error("cannot start: %s", error)
+        return 2
+    return 0 if await process.run() else 1
+
+
+def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool) -> int:
+    """Carry out one run of a testbed file and record it in `directory`; return the exit status.
+
+    Parameters
+    ----------
+    on_record
+        Called with each record, and whether it is on disk.
+    patient
+        Wait for ever for peers that never came, as suits a controller that a person started by hand.
+    """
+    set_up_logging("controller", directory)
+    try:
+        loaded = read_testbed(path)
+        loaded.section("controller", ControllerSection)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
+        return 2
+    return run_until_stopped(_serve(loaded, directory, on_record, patient=patient), stopped=STOPPED)

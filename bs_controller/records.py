@@ -1,0 +1,70 @@
+"""What a run writes to its journal: one plain record per sweep, report, snapshot, fix, failure and peer event."""
+
+from dataclasses import asdict
+
+from bs_controller.jobs import Job, Reason
+from bs_controller.sweeps import Fix, GroupFeedback, PeakFeedback, Sounding, Sweep
+from protocol import messages as msg
+
+Record = dict[str, object]
+
+
+def focus_record(request: Sweep | Sounding) -> Record:
+    """Return what a request asked the radio for."""
+    if isinstance(request, Sounding):
+        return {"form": "sounding"}
+    return {"form": type(request.focus).__name__, **asdict(request.focus)}
+
+
+def sweep_record(epoch: int, request: Sweep | Sounding, ues: list[str], ready: msg.Ready, configure_ms: float) -> Record:
+    """Return the record of a setting that is on the air."""
+    return {
+        "kind": "sweep",
+        "epoch": epoch,
+        "focus": focus_record(request),
+        "ues": ues,
+        "pilots": ready.pilots,
+        "phase_deviation_cycles": ready.phase_deviation_cycles,
+        "delay_deviation_s": ready.delay_deviation_s,
+        "configure_ms": configure_ms,
+    }
+
+
+def answer_record(kind: str, job: Job, epoch: int, answer: object, latency_ms: float) -> Record:
+    """Return the record of a report (``report``, measure latency) or a snapshot (``snapshot``, capture latency)."""
+    record: Record = {"kind": kind, "epoch": epoch, "ue": job.ue, "scheme": job.plan.scheme.name}
+    record |= {"round": job.plan.round, "form": type(answer).__name__}
+    record["measure_ms" if kind == "report" else "capture_ms"] = latency_ms
+    if isinstance(answer, PeakFeedback):
+        record["subcarrier"] = answer.subcarrier
+    elif isinstance(answer, GroupFeedback):
+        record["group"] = answer.group
+    return record
+
+
+def fix_record(job: Job, fix: Fix, now_s: float) -> Record:
+    """Return the record of a fix."""
+    return {
+        "kind": "fix",
+        "ue": job.ue,
+        "scheme": job.plan.scheme.name,
+        "round": job.plan.round,
+        "range_m": fix.range_m,
+        "angle_rad": fix.angle_rad,
+        "sweeps": fix.sweeps,
+        "targets": [asdict(target) for target in fix.targets],
+        "epochs": list(job.epochs),
+        "latency_ms": 1e3 * (now_s - job.started_s),
+        "sweep_latency_ms": list(job.sweep_latency_ms),
+    }
+
+
+def failure_record(job: Job, reason: Reason, text: str) -> Record:
+    """Return the record of a scheme that ended without a fix."""
+    scheme, number = job.plan.scheme.name, job.plan.round
+    return {"kind": "failure", "ue": job.ue, "scheme": scheme, "round": number, "reason": reason.value, "text": text}
+
+
+def peer_record(name: str, event: str, text: str) -> Record:
+    """Return the record of a peer that came, went or broke a rule."""
+    return {"kind": "peer", "name": name, "event": event, "text": text}

@@ -1,0 +1,405 @@
+"""Rules of a run: which request goes on the air next, merging of equal sweeps, epochs, deadlines, retries.
+
+Messages, events and `now_s` come in, commands go out; no socket, no clock, no file. One setting is on the air at a time.
+Whatever happens to one UE, the others go on; whatever happens to the radio, nobody's work is lost before its time is up.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bs_controller import records
+from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
+from bs_controller.beams import SettingDoesNotFitError, fitted, setting_from_focus
+from bs_controller.config import ControllerSection
+from bs_controller.jobs import Broken, Found, Job, Reason, Stage, StepResult, Wanted, plans
+from bs_controller.records import Record
+from bs_controller.sweeps import Answer, Localization, Scheme, Sounding, Sweep
+from protocol import messages as msg
+from protocol.errors import PeerFaultError
+from protocol.messages import Message, Role
+from protocol.testbed import FrontEndLimits, TestbedFacts
+
+Samples = npt.NDArray[np.complexfloating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Command: send this to the peer of that name."""
+
+    name: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """Command: run the UE's scheme one step with this answer (none at its start) and hand the result to `stepped`."""
+
+    ue: str
+    localization: Localization
+    answer: Answer | None
+    heavy: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Command: write this record, and these samples with it, to the run directory."""
+
+    record: Record
+    samples: Mapping[str, Samples]
+
+
+Command = Send | Advance | Keep
+
+
+@dataclass(slots=True)
+class _Transmission:
+    """What is on the air, or on its way there."""
+
+    epoch: int
+    request: Sweep | Sounding
+    message: Message  # Configure or Capture, sent again as it is
+    waiting: dict[str, Sweep | Sounding]
+    sent_s: float
+    attempts: int = 0
+    ready: msg.Ready | None = None
+
+
+class Run:
+    """The state of a run; feed it events, then carry out the commands that `take` returns."""
+
+    def __init__(
+        self, facts: TestbedFacts, section: ControllerSection, schemes: Sequence[Scheme], now_s: float, *, patient: bool
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self.finished = False
+        self._facts = facts
+        self._section = section
+        self._patient = patient  # wait for ever for peers that never came
+        self._jobs = {ue: Job(ue, plans(schemes, section.rounds)) for ue in section.ues}
+        self._commands: list[Command] = []
+        self._air: _Transmission | None = None
+        self._radio: str | None = None
+        self._limits: FrontEndLimits | None = None
+        self._radio_came = False
+        self._radio_absent_since_s = now_s
+        self._gather_until_s: float | None = now_s + section.gather_s
+        self._epoch = 0
+        for job in self._jobs.values():
+            job.absent_since_s = now_s
+
+    def take(self) -> list[Command]:
+        """Return the commands since the last call, oldest first."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    @property
+    def progress(self) -> int:
+        """Return a count that grows with the work done, for heartbeats."""
+        return self._epoch
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Return the UEs that still have work to do."""
+        return [job.ue for job in self._jobs.values() if not job.done]
+
+    # --- peers -------------------------------------------------------------------------------------------------------
+
+    def peer_opened(self, hello: msg.Hello, now_s: float) -> None:
+        """Take note that a peer has an open session."""
+        self._keep(records.peer_record(hello.name, "opened", f"{hello.role}, {hello.software}"))
+        if isinstance(hello.capabilities, msg.RadioCapabilities):
+            self._radio, self._limits, self._radio_came = hello.name, hello.capabilities.front_end, True
+        elif hello.name in self._jobs:
+            job = self._jobs[hello.name]
+            job.present, job.absent_since_s = True, None
+            if job.at < 0:
+                self._begin(job, now_s)
+        self._dispatch(now_s)
+
+    def peer_closed(self, name: str, reason: str, now_s: float) -> None:
+        """Take note that a peer's session ended; its requests wait for its return."""
+        self._keep(records.peer_record(name, "closed", reason))
+        self.counters["peers_lost"] += 1
+        if name == self._radio:
+            self._radio, self._radio_absent_since_s = None, now_s
+            self._withdraw(now_s)
+        elif name in self._jobs:
+            job = self._jobs[name]
+            job.present, job.absent_since_s = False, now_s
+            if job.stage is Stage.ON_AIR:
+                self._requeue(job, now_s)
+        self._dispatch(now_s)
+
+    def peer_fault(self, name: str, clause: str, text: str) -> None:
+        """Take note that something a peer sent was refused."""
+        self._keep(records.peer_record(name, "refused", f"{text} (SPEC {clause})"))
+
+    def _begin(self, job: Job, now_s: float) -> None:
+        if job.begin_next(now_s):
+            self._advance(job, None)
+
+    def _advance(self, job: Job, answer: Answer | None) -> None:
+        if job.localization is not None:
+            heavy = job.plan.scheme.heavy and answer is not None
+            self._commands.append(Advance(ue=job.ue, localization=job.localization, answer=answer, heavy=heavy))
+
+    def stepped(self, ue: str, localization: Localization, result: StepResult, now_s: float) -> None:
+        """Take the result of a scheme's step; that of a localization given up meanwhile is ignored."""
+        job = self._jobs[ue]
+        if job.localization is not localization:
+            return
+        match result:
+            case Wanted():
+                job.want(result.request, now_s)
+            case Found():
+                self._keep(records.fix_record(job, result.fix, now_s))
+                self._begin(job, now_s)
+            case Broken():
+                self._fail(job, Reason.SCHEME_FAILED, result.text, now_s)
+
+    def settle(self, now_s: float) -> None:
+        """Send what can be sent now; to be called when all results at hand have been handed in."""
+        self._dispatch(now_s)
+
+    def _fail(self, job: Job, reason: Reason, text: str, now_s: float) -> None:
+        self.counters["failures"] += 1
+        self._keep(records.failure_record(job, reason, text))
+        self._begin(job, now_s)
+
+    # --- the air -----------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, now_s: float) -> None:
+        if not self.unfinished:
+            self.finished = True
+        if self._air is not None or self._radio is None or self._gathering(now_s):
+            return
+        ready = [job for job in self._jobs.values() if job.stage is Stage.PENDING and job.present]
+        if not ready:
+            return
+        first = min(ready, key=lambda job: job.turn)
+        self._transmit(first, [job for job in ready if _same(job.request, first.request) or job is first], now_s)
+
+    def _gathering(self, now_s: float) -> bool:
+        if self._gather_until_s is None:
+            return False
+        everyone = all(job.present for job in self._jobs.values())
+        computing = any(job.stage is Stage.COMPUTING for job in self._jobs.values())
+        if (everyone and not computing) or now_s >= self._gather_until_s:
+            self._gather_until_s = None
+        return self._gather_until_s is not None
+
+    def _transmit(self, first: Job, jobs: list[Job], now_s: float) -> None:
+        request = first.request
+        assert request is not None and self._limits is not None  # noqa: S101, PT018 - PENDING and a radio imply both
+        self._epoch += 1
+        try:
+            message = self._message(first.ue, request, self._limits)
+        except SettingDoesNotFitError as error:
+            for job in jobs:
+                self._fail(job, Reason.DOES_NOT_FIT, str(error), now_s)
+            return
+        waiting = {job.ue: job.request for job in jobs if job.request is not None}
+        for job in jobs:
+            job.stage = Stage.ON_AIR
+        self._air = _Transmission(self._epoch, request, message, waiting, now_s)
+        self._send_to_radio(message)
+
+    def _message(self, ue: str, request: Sweep | Sounding, limits: FrontEndLimits) -> Message:
+        if isinstance(request, Sounding):
+            return msg.Capture(epoch=self._epoch, ue=ue)
+        setting = fitted(setting_from_focus(request.focus, self._facts), limits)
+        return msg.Configure(
+            epoch=self._epoch,
+            groups_per_pilot=setting.groups_per_pilot,
+            phase_cycles=setting.phase_cycles,
+            delay_s=setting.delay_s,
+        )
+
+    def _send_to_radio(self, message: Message) -> None:
+        if self._radio is not None:
+            self._commands.append(Send(name=self._radio, message=message))
+
+    def _requeue(self, job: Job, now_s: float) -> None:
+        """Put a request that is on the air back among those that wait for it."""
+        job.stage = Stage.PENDING
+        if self._air is not None:
+            self._air.waiting.pop(job.ue, None)
+            self._end_if_answered(now_s)
+
+    def _withdraw(self, now_s: float) -> None:
+        """Take the transmission back, with all that wait for it."""
+        if self._air is not None:
+            for ue in list(self._air.waiting):
+                self._jobs[ue].stage = Stage.PENDING
+            self._air = None
+
+    def _end_if_answered(self, now_s: float) -> None:
+        if self._air is not None and not self._air.waiting:
+            self._air = None
+
+    # --- what peers say ----------------------------------------------------------------------------------------------
+
+    def heard(self, name: str, message: Message, now_s: float) -> None:
+        """Take a message of a peer; one of another epoch or kind than asked for changes nothing but a counter."""
+        try:
+            match message:
+                case msg.Ready():
+                    self._heard_ready(message, now_s)
+                case msg.Snapshot():
+                    self._heard_snapshot(message, now_s)
+                case msg.Declined():
+                    self._heard_declined(name, message, now_s)
+                case msg.PeakReport() | msg.GroupReport() | msg.PowerReport() | msg.ComplexReport():
+                    self._heard_report(name, message, now_s)
+        except PeerFaultError as fault:
+            stale = fault.clause == "5.3"
+            self.counters["refused_stale" if stale else "refused_reports"] += 1
+            self.peer_fault(name, fault.clause, fault.text)
+            self._commands.append(Send(name=name, message=msg.Refusal(clause=fault.clause, text=fault.text[:1024])))
+
+    def _current(self, epoch: int) -> _Transmission:
+        if self._air is None or self._air.epoch != epoch:
+            now = "nothing is on the air" if self._air is None else f"epoch {self._air.epoch} is on the air"
+            raise PeerFaultError("5.3", f"an answer of epoch {epoch} is stale: {now}")
+        return self._air
+
+    def _heard_ready(self, ready: msg.Ready, now_s: float) -> None:
+        air = self._current(ready.epoch)
+        if air.ready is not None or isinstance(air.request, Sounding):
+            return  # said again because our request was
+        air.ready = ready
+        configure_ms = 1e3 * (now_s - air.sent_s)
+        self._keep(records.sweep_record(air.epoch, air.request, list(air.waiting), ready, configure_ms))
+        air.sent_s = now_s
+        for ue, request in air.waiting.items():
+            if isinstance(request, Sweep):
+                groups = groups_of(request)
+                measure = msg.Measure(epoch=air.epoch, kind=request.kind, groups=groups)
+                self._commands.append(Send(name=ue, message=measure))
+
+    def _heard_report(self, ue: str, report: Report, now_s: float) -> None:
+        air = self._current(report.epoch)
+        request = air.waiting.get(ue)
+        if air.ready is None or not isinstance(request, Sweep):
+            raise PeerFaultError("5.3", f"no report of epoch {report.epoch} is awaited from {ue}")
+        feedback = feedback_from_report(report, request, self._facts, air.ready.pilots)
+        self._answered(ue, air, feedback, "report", _samples(report), now_s)
+
+    def _heard_snapshot(self, message: msg.Snapshot, now_s: float) -> None:
+        air = self._current(message.epoch)
+        if not isinstance(air.request, Sounding):
+            raise PeerFaultError("5.3", f"no snapshot of epoch {message.epoch} is awaited")
+        snapshot = snapshot_from_message(message, self._facts)
+        (ue,) = air.waiting
+        self._answered(ue, air, snapshot, "snapshot", {"snapshot": message.samples.astype(np.complex64, copy=False)}, now_s)
+
+    def _answered(
+        self, ue: str, air: _Transmission, answer: Answer, kind: str, samples: Mapping[str, Samples], now_s: float
+    ) -> None:
+        job = self._jobs[ue]
+        del air.waiting[ue]
+        job.answered(air.epoch, now_s)
+        record = records.answer_record(kind, job, air.epoch, answer, 1e3 * (now_s - air.sent_s))
+        self._keep(record, samples if self._section.record_samples else {})
+        self._advance(job, answer)
+        self._end_if_answered(now_s)
+
+    def _heard_declined(self, name: str, declined: msg.Declined, now_s: float) -> None:
+        air = self._current(declined.epoch)
+        text = f"{name} declined: {declined.text} (SPEC {declined.clause})"
+        self.counters["declined"] += 1
+        if name == self._radio:
+            self._give_up(list(air.waiting), Reason.DECLINED, text, now_s)
+        elif name in air.waiting:
+            self._missed(name, Reason.DECLINED, text, now_s)
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def tick(self, now_s: float) -> None:
+        """Take note of the time: deadlines, and peers that do not come back."""
+        if self._air is not None and now_s - self._air.sent_s > self._section.request_deadline_s:
+            self._deadline(self._air, now_s)
+        self._expire_absent(now_s)
+        self._dispatch(now_s)
+
+    def _deadline(self, air: _Transmission, now_s: float) -> None:
+        if air.ready is None:
+            self.counters["missed_deadlines"] += 1
+            text = f"the radio did not answer within {self._section.request_deadline_s:g} s"
+            if air.attempts >= self._section.retries:
+                self._give_up(list(air.waiting), Reason.DEADLINE_MISSED, text, now_s)
+                return
+            air.attempts += 1
+            air.sent_s = now_s
+            self._send_to_radio(air.message)
+            return
+        for ue in list(air.waiting):
+            self.counters["missed_deadlines"] += 1
+            text = f"{ue} did not report within {self._section.request_deadline_s:g} s"
+            self._missed(ue, Reason.DEADLINE_MISSED, text, now_s)
+
+    def _missed(self, ue: str, reason: Reason, text: str, now_s: float) -> None:
+        """Try a UE's request again behind those of the others, or end its scheme."""
+        job = self._jobs[ue]
+        job.attempts += 1
+        if job.attempts > self._section.retries:
+            self._give_up([ue], reason, f"{text}, tried {job.attempts} times", now_s)
+        else:
+            self.counters["retries"] += 1
+            self._requeue(job, now_s)
+
+    def _give_up(self, ues: list[str], reason: Reason, text: str, now_s: float) -> None:
+        for ue in ues:
+            if self._air is not None:
+                self._air.waiting.pop(ue, None)
+            self._fail(self._jobs[ue], reason, text, now_s)
+        self._end_if_answered(now_s)
+
+    def _expire_absent(self, now_s: float) -> None:
+        rejoin_s = self._section.rejoin_s
+        if self._radio is None and self._expired(self._radio_absent_since_s, self._radio_came, now_s):
+            for job in self._jobs.values():
+                self._fail_rest(job, Reason.RADIO_ABSENT, f"the radio is absent for {rejoin_s:g} s", now_s)
+        for job in self._jobs.values():
+            if job.absent_since_s is not None and self._expired(job.absent_since_s, job.at >= 0, now_s):
+                self._fail_rest(job, Reason.UE_ABSENT, f"{job.ue} is absent for {rejoin_s:g} s", now_s)
+
+    def _expired(self, since_s: float, came: bool, now_s: float) -> bool:
+        if not came:
+            return not self._patient and now_s - since_s > self._section.gather_s + self._section.rejoin_s
+        return now_s - since_s > self._section.rejoin_s
+
+    def _fail_rest(self, job: Job, reason: Reason, text: str, now_s: float) -> None:
+        if job.at < 0:
+            job.begin_next(now_s)
+        while not job.done:
+            self.counters["failures"] += 1
+            self._keep(records.failure_record(job, reason, text))
+            job.begin_next(now_s)
+
+    def _keep(self, record: Record, samples: Mapping[str, Samples] | None = None) -> None:
+        self._commands.append(Keep(record=record, samples=samples or {}))
+
+
+def _same(left: Sweep | Sounding | None, right: Sweep | Sounding | None) -> bool:
+    return isinstance(left, Sweep) and isinstance(right, Sweep) and left.focus == right.focus
+
+
+def _samples(report: Report) -> dict[str, Samples]:
+    """Return what a report has to record, by stream; recordings hold complex samples, so that powers become such."""
+    match report:
+        case msg.ComplexReport():
+            return {"report": report.samples.astype(np.complex64, copy=False)}
+        case msg.PowerReport():
+            return {"power": report.power_w.astype(np.complex64)}
+        case _:
+            return {}
+
+
+def names_by_role(section: ControllerSection, radio: str) -> dict[Role, frozenset[str]]:
+    """Return whom the controller admits in which role."""
+    return {Role.UE: frozenset(section.ues), Role.RADIO: frozenset({radio})}

@@ -1,0 +1,40 @@
+"""The table of schemes: options as they stand in the testbed file, ``{scheme: cbs, angle_beams: 1}``, to a scheme.
+
+One scheme a file; this module only names them.
+"""
+
+from bs_controller.schemes.backprojection import Backprojection, BackprojectionOptions
+from bs_controller.schemes.cbs import Cbs, CbsOptions
+from bs_controller.schemes.cbs_bt import CbsBt, CbsBtOptions
+from bs_controller.sweeps import Scheme
+from protocol.testbed import TestbedFacts
+
+__all__ = [
+    "Backprojection",
+    "BackprojectionOptions",
+    "Cbs",
+    "CbsBt",
+    "CbsBtOptions",
+    "CbsOptions",
+    "SchemeOptions",
+    "scheme_from_options",
+]
+
+SchemeOptions = CbsOptions | CbsBtOptions | BackprojectionOptions
+
+
+def scheme_from_options(options: SchemeOptions, facts: TestbedFacts) -> Scheme:
+    """Return the scheme that the options belong to.
+
+    Raises
+    ------
+    ValueError
+        If the options do not fit the testbed, e.g. groups that do not divide the subcarriers.
+    """
+    match options:
+        case CbsOptions():
+            return Cbs(options=options, facts=facts)
+        case CbsBtOptions():
+            return CbsBt(options=options, facts=facts)
+        case BackprojectionOptions():
+            return Backprojection(options=options, facts=facts)

@@ -1,0 +1,102 @@
+"""Uplink backprojection: one sounding, one image, the strongest point is the user [SUCA, Algorithm 1]."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from bs_controller.detection import AngleProfile, detect
+from bs_controller.imaging import Imager
+from bs_controller.schemes.answers import snapshot_from
+from bs_controller.sweeps import Fix, Localization, Sounding, Target
+from protocol.testbed import Positive, TestbedFacts
+
+
+class NothingDetectedError(RuntimeError):
+    """A snapshot holds no point at all."""
+
+
+class BackprojectionOptions(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="backprojection", tag_field="scheme"
+):
+    """The image's ranges, by default from 1 m to 20 m outside the array's circle, and when to stop looking for points."""
+
+    range_points: Annotated[int, Meta(ge=2, le=65536)] = 200
+    range_min_m: Positive | None = None
+    range_max_m: Positive | None = None
+    threshold_db: Annotated[float, Meta(lt=0, ge=-120)] = -15.0
+    max_targets: Annotated[int, Meta(ge=1, le=64)] = 4
+    angle_profile: AngleProfile = "max"
+
+
+@dataclass(slots=True)
+class _PlanOnce:
+    """The imager, planned by whoever comes first; localizations may run in several threads."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    imager: Imager | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backprojection:
+    """The scheme `backprojection`; its localizations share one planned image.
+
+    Raises
+    ------
+    ValueError
+        If the image's ranges do not grow or reach into the array's circle.
+    """
+
+    options: BackprojectionOptions
+    facts: TestbedFacts
+    name: ClassVar[str] = "backprojection"
+    heavy: ClassVar[bool] = True
+    _plan: _PlanOnce = field(default_factory=_PlanOnce, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        nearest_m, farthest_m = self._range_limits_m()
+        radius_m = self.facts.uplink.array.radius_m
+        if not radius_m < nearest_m < farthest_m:
+            raise ValueError(
+                f"the image's ranges must grow outside the array's {radius_m:g} m, got {nearest_m:g} to {farthest_m:g} m"
+            )
+
+    def prepare(self) -> None:
+        """Plan the image, which takes about half a second and 10 MB at full size."""
+        self._imager()
+
+    def locate(self) -> Localization:
+        """Return a fresh localization; see `Scheme`."""
+        options = self.options
+        snapshot = snapshot_from((yield Sounding()))
+        found = detect(
+            self._imager(),
+            snapshot.samples,
+            threshold_db=options.threshold_db,
+            max_targets=options.max_targets,
+            angle_profile=options.angle_profile,
+        )
+        if not found:
+            raise NothingDetectedError("the snapshot is zero throughout, so there is no user to locate")
+        user, *others = found
+        targets = [
+            Target(range_m=point.range_m, angle_rad=point.angle_rad, power=point.power_w / user.power_w)
+            for point in others
+        ]
+        return Fix(range_m=user.range_m, angle_rad=user.angle_rad, sweeps=snapshot.pilots, targets=tuple(targets))
+
+    def _imager(self) -> Imager:
+        with self._plan.lock:
+            if self._plan.imager is None:
+                range_m = np.linspace(*self._range_limits_m(), self.options.range_points)
+                self._plan.imager = Imager(self.facts.uplink, range_m, self.facts.speed_of_light_m_s)
+            return self._plan.imager
+
+    def _range_limits_m(self) -> tuple[float, float]:
+        radius_m, options = self.facts.uplink.array.radius_m, self.options
+        nearest_m = radius_m + 1 if options.range_min_m is None else options.range_min_m
+        farthest_m = radius_m + 20 if options.range_max_m is None else options.range_max_m
+        return nearest_m, farthest_m

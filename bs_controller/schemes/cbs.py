@@ -1,0 +1,92 @@
+"""Controllable beam squint: the strongest subcarrier of one sweep gives the angle, that of a second the range.
+
+The two-stage scheme that [CBS, section III-B] starts from. Stage one is the same sweep for every user, so a run transmits
+it once. With T beams a sweep is asked for T times, with fresh noise each time, and the estimates are averaged.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from bs_controller.beams import focus_of_subcarrier
+from bs_controller.schemes.answers import peak_from
+from bs_controller.sweeps import Answer, Fix, Localization, Sweep, Trajectory
+from protocol.messages import FeedbackKind
+from protocol.testbed import TestbedFacts
+
+BeamCount = Annotated[int, Meta(ge=1, le=1024)]
+
+
+class CbsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="cbs", tag_field="scheme"):
+    """How many identical sweeps each stage averages."""
+
+    angle_beams: BeamCount = 1
+    range_beams: BeamCount = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cbs:
+    """The scheme `cbs`."""
+
+    options: CbsOptions
+    facts: TestbedFacts
+    name: ClassVar[str] = "cbs"
+    heavy: ClassVar[bool] = False
+
+    def prepare(self) -> None:
+        """Do nothing: there is nothing to plan."""
+
+    def locate(self) -> Localization:
+        """Return a fresh localization; see `Scheme`."""
+        angle_rad, angle_pilots = yield from estimated_angle(self.facts, self.options.angle_beams)
+        range_m, range_pilots = yield from estimated_range(self.facts, angle_rad, self.options.range_beams)
+        return Fix(range_m=range_m, angle_rad=angle_rad, sweeps=angle_pilots + range_pilots)
+
+
+def angle_trajectory(facts: TestbedFacts) -> Trajectory:
+    """Return the sweep from the largest to the smallest angle at the nearest range, common to all users."""
+    region = facts.region
+    return Trajectory(
+        start_range_m=region.range_min_m,
+        start_angle_rad=region.angle_max_rad,
+        end_range_m=region.range_min_m,
+        end_angle_rad=region.angle_min_rad,
+    )
+
+
+def range_trajectory(facts: TestbedFacts, angle_rad: float) -> Trajectory:
+    """Return the sweep from the farthest to the nearest range at one angle."""
+    region = facts.region
+    return Trajectory(
+        start_range_m=region.range_max_m,
+        start_angle_rad=angle_rad,
+        end_range_m=region.range_min_m,
+        end_angle_rad=angle_rad,
+    )
+
+
+def estimated_angle(facts: TestbedFacts, beams: int) -> Generator[Sweep, Answer, tuple[float, int]]:
+    """Sweep over the angle and return the angle, rad [CBS, eq. (8)], and the pilots it took."""
+    trajectory = angle_trajectory(facts)
+    peaks, pilots = yield from _peaks(trajectory, facts, beams)
+    return float(np.mean(focus_of_subcarrier(trajectory, facts)[1][peaks])), pilots
+
+
+def estimated_range(facts: TestbedFacts, angle_rad: float, beams: int) -> Generator[Sweep, Answer, tuple[float, int]]:
+    """Sweep over the range at one angle and return the range, m [CBS, eq. (9)], and the pilots it took."""
+    trajectory = range_trajectory(facts, angle_rad)
+    peaks, pilots = yield from _peaks(trajectory, facts, beams)
+    return float(np.mean(focus_of_subcarrier(trajectory, facts)[0][peaks])), pilots
+
+
+def _peaks(trajectory: Trajectory, facts: TestbedFacts, beams: int) -> Generator[Sweep, Answer, tuple[list[int], int]]:
+    peaks, pilots = [], 0
+    for _ in range(beams):
+        feedback = peak_from((yield Sweep(focus=trajectory, kind=FeedbackKind.PEAK)), facts.downlink.grid.count)
+        peaks.append(feedback.subcarrier)
+        pilots += feedback.pilots
+    return peaks, pilots

@@ -1,0 +1,1 @@
+"""Stands in for the front end, the air and the uplink array until real radios take their place."""

@@ -1,0 +1,134 @@
+"""What separates a received grid from the ideal one: noise in its three modes, and the front end's own resolution.
+
+One function per effect; random numbers only from the generator that is passed in. Noise is circular complex Gaussian:
+``sigma2_w`` is its whole variance, half of it in each of the real and imaginary parts. Samples are square roots of W;
+modes without a transmit power take it as 1 W per subcarrier.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from emulator.config import LinkBudget, Noise, NoNoise, PerSubcarrier, SweepMean
+from protocol.testbed import FrontEndLimits, Setting
+
+Floats = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+
+BOLTZMANN_J_K = 1.380649e-23
+
+
+def noisy(received: ComplexArray, noise: Noise, rng: np.random.Generator, *, spacing_hz: float) -> ComplexArray:
+    """Return what a receiver gets of a noise-free grid in one of the noise modes.
+
+    Parameters
+    ----------
+    received
+        ``(..., subcarrier)`` for pilots of unit power per subcarrier.
+    noise
+        The mode and its parameters; `LinkBudget` also scales the signal to its transmit power.
+    spacing_hz
+        Subcarrier spacing, the bandwidth of the noise in one sample; only `LinkBudget` needs it.
+
+    Returns
+    -------
+    samples
+        A new array of the same shape.
+    """
+    match noise:
+        case SweepMean():
+            return received + circular_noise(rng, sweep_mean_sigma2_w(received, noise.snr_db), received.shape)
+        case PerSubcarrier():
+            return received + circular_noise(rng, per_subcarrier_sigma2_w(received, noise.snr_db), received.shape)
+        case LinkBudget():
+            sent = received * link_budget_amplitude(noise, received.shape[-1])
+            return sent + circular_noise(rng, link_budget_sigma2_w(noise, spacing_hz), received.shape)
+        case NoNoise():
+            return received.copy()
+
+
+def circular_noise(rng: np.random.Generator, sigma2_w: float | Floats, shape: tuple[int, ...]) -> ComplexArray:
+    """Return circular complex Gaussian noise of this variance, which broadcasts to ``shape``."""
+    parts = rng.standard_normal((*shape, 2))
+    return parts.view(np.complex128)[..., 0] * np.sqrt(np.asarray(sigma2_w) / 2)
+
+
+def sweep_mean_sigma2_w(received: ComplexArray, snr_db: float) -> float:
+    """Return the flat noise power whose ratio to the mean power of all samples is ``snr_db``."""
+    return float(np.mean(_power_w(received))) / _ratio(snr_db)
+
+
+def per_subcarrier_sigma2_w(received: ComplexArray, snr_db: float) -> Floats:
+    """Return noise power that follows each subcarrier's own, the mean over all other axes, ``(subcarrier,)``.
+
+    No receiver behaves so; the tables of [CBS] were made with it.
+    """
+    power_w = _power_w(received).reshape(-1, received.shape[-1])
+    mean_w: Floats = power_w.mean(axis=0)
+    return mean_w / _ratio(snr_db)
+
+
+def link_budget_sigma2_w(noise: LinkBudget, spacing_hz: float) -> float:
+    """Return the thermal noise power ``k T B F`` in the bandwidth of one subcarrier."""
+    return BOLTZMANN_J_K * noise.temperature_k * spacing_hz * _ratio(noise.noise_figure_db)
+
+
+def link_budget_amplitude(noise: LinkBudget, subcarriers: int) -> float:
+    """Return the amplitude of one subcarrier's pilot when all share the transmit power equally, square roots of W."""
+    return float(np.sqrt(_ratio(noise.transmit_power_dbm - 30) / subcarriers))
+
+
+def quantised(setting: Setting, limits: FrontEndLimits) -> tuple[Setting, float, float]:
+    """Return the setting that the front end really applies, and how far it is from the one asked for.
+
+    Phases go to the nearest of ``2^phase_bits`` values; delays to the nearest step within ``0 .. delay_span_s``, and a
+    delay beyond its line's ends stays at the end, where the deviation shows it.
+
+    Returns
+    -------
+    applied
+        The setting on the air.
+    phase_deviation_cycles
+        The largest deviation of a phase, modulo whole cycles.
+    delay_deviation_s
+        The largest deviation of a delay.
+
+    Raises
+    ------
+    ValueError
+        If the setting is for another number of elements.
+    """
+    if setting.phase_cycles.shape[1] != limits.elements:
+        raise ValueError(f"a setting of {limits.elements} elements expected, got {setting.phase_cycles.shape[1]}")
+    phase_cycles = _quantised_phase_cycles(setting.phase_cycles, limits.phase_bits)
+    delay_s = _quantised_delay_s(setting.delay_s, limits.delay_step_s, limits.delay_span_s)
+    turn = phase_cycles - setting.phase_cycles
+    applied = Setting(phase_cycles=phase_cycles, delay_s=delay_s, groups_per_pilot=setting.groups_per_pilot)
+    phase_deviation_cycles = float(np.max(np.abs(turn - np.rint(turn))))
+    return applied, phase_deviation_cycles, float(np.max(np.abs(delay_s - setting.delay_s)))
+
+
+def _quantised_phase_cycles(phase_cycles: Floats, bits: int) -> Floats:
+    if bits == 0:
+        return phase_cycles
+    levels = 2**bits
+    wrapped_cycles: Floats = np.mod(np.rint(phase_cycles * levels), levels) / levels
+    return wrapped_cycles
+
+
+def _quantised_delay_s(delay_s: Floats, step_s: float, span_s: float) -> Floats:
+    if step_s == 0:
+        clipped_s: Floats = np.clip(delay_s, 0.0, span_s)
+        return clipped_s
+    # the small excess keeps a span of whole steps whole: 100 ns / 0.1 ns is 999.999... in floating point
+    last = np.floor(span_s / step_s * (1 + 1e-12))
+    steps: Floats = np.clip(np.rint(delay_s / step_s), 0.0, last)
+    return steps * step_s
+
+
+def _power_w(samples: ComplexArray) -> Floats:
+    power_w: Floats = samples.real**2 + samples.imag**2
+    return power_w
+
+
+def _ratio(decibel: float) -> float:
+    return float(10 ** (decibel / 10))

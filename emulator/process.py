@@ -1,0 +1,119 @@
+"""The emulator's process: joins control link, air link, rules and the truth file (shell, no formula)."""
+
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+
+from emulator.config import EmulatorSection
+from emulator.link_faults import LinkFaults
+from emulator.scene import Scene
+from emulator.server import RadioServer
+from emulator.truth import TruthFile
+from protocol.codec import Envelope, decode, encode, largest_frame_bytes
+from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed
+from protocol.errors import PeerFaultError
+from protocol.links import PeerLink, RefusedError
+from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities
+from protocol.shell import run_until_stopped, set_up_logging
+from protocol.transport import Route, Router
+
+logger = logging.getLogger(__name__)
+
+NAME = "radio"
+
+
+class EmulatorProcess:
+    """The emulated radio between controller and UE receivers."""
+
+    def __init__(self, loaded: LoadedTestbed, run_directory: Path | None, software: str) -> None:
+        section = loaded.section("emulator", EmulatorSection)
+        shared = facts(loaded.file)
+        scene = Scene.from_section(section, shared)
+        self.users = scene.names
+        self._server = RadioServer(shared, section, scene)
+        self._settle_s = self._server.limits.settle_s
+        self._faults = LinkFaults(section.link_faults)
+        self._truth = TruthFile(run_directory)
+        self._began_s = time.monotonic()
+        hello = Hello(
+            name=NAME,
+            versions=(PROTOCOL_VERSION,),
+            software=software,
+            digest=shared.digest(),
+            facts=shared,
+            capabilities=RadioCapabilities(front_end=self._server.limits),
+        )
+        links = loaded.file.links
+        self._air = Router(links.air, self._on_air, lambda route: None, max_frame_bytes=largest_frame_bytes(shared))
+        self._control = PeerLink(links.control, hello, self._on_message, self._server.reset, section.front_end.groups)
+
+    async def run(self) -> None:
+        """Serve controller and receivers until cancelled or refused for good."""
+        try:
+            await self._control.run()
+        finally:
+            self._air.close()
+            self._truth.close()
+
+    def _now_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def _on_message(self, message: Message) -> None:
+        answer = self._server.hear(message, self._now_s())
+        self._keep_truth()
+        if answer is not None:
+            settle_s = self._settle_s if isinstance(message, Configure) else 0.0
+            self._later(answer, settle_s)
+
+    def _later(self, answer: Message, wait_s: float) -> None:
+        """Send an answer when it is due, through the link's faults."""
+        for delay_s, item in self._faults.pass_on(answer, wait_s):
+            if delay_s > 0:
+                asyncio.get_running_loop().call_later(delay_s, self._control.send, item)
+            else:
+                self._control.send(item)
+
+    def _on_air(self, route: Route, frames: list[bytes]) -> None:
+        try:
+            message = decode(frames).message
+        except PeerFaultError as fault:
+            logger.warning("refused from the air link: %s", fault)
+            return
+        if isinstance(message, Listen):
+            answer = self._server.listen(message, self._now_s())
+            self._keep_truth()
+            self._air.send(route, encode(Envelope(session=0, message=answer)))
+
+    def _keep_truth(self) -> None:
+        for truth in self._server.truth:
+            self._truth.append(truth)
+        self._server.truth.clear()
+
+
+async def _serve(loaded: LoadedTestbed, run_directory: Path | None, software: str) -> int:
+    try:
+        process = EmulatorProcess(loaded, run_directory, software)
+    except (ValueError, OSError) as error:
+        logger.error("cannot start: %s", error)
+        return 2
+    logger.info("emulating %d users; air link at %s", len(process.users), loaded.file.links.air)
+    try:
+        await process.run()
+    except RefusedError as error:
+        logger.error("the controller refuses this radio: %s", error)
+        return 1
+    return 0
+
+
+def main(path: Path, *, run_directory: Path | None = None, software: str = "nftestbed") -> int:
+    """Run the emulator until it is stopped; return the exit status."""
+    set_up_logging("emulator", run_directory)
+    try:
+        loaded = read_testbed(path)
+        loaded.section("emulator", EmulatorSection)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
+        return 2
+    return run_until_stopped(_serve(loaded, run_directory, software), stopped=0)

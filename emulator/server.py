@@ -1,0 +1,162 @@
+"""Rules of the radio role, played by the emulator: settings, pilots, snapshots, and the truth behind them.
+
+Messages and `now_s` in, messages and truth out; no socket, no clock. A request repeated in the same epoch gets the same
+answer, noise included: the noise of a UE's k-th pilot depends on the seed, its name and k alone, so that a run can be
+repeated whatever the order in which the UEs were served.
+"""
+
+import zlib
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from emulator.config import EmulatorSection
+from emulator.downlink import DownlinkEmulator
+from emulator.impairments import noisy, quantised
+from emulator.scene import Position, Scene
+from emulator.uplink import UplinkEmulator
+from protocol.messages import Capture, Configure, Declined, Grid, Listen, Message, Ready, Silence, Snapshot
+from protocol.testbed import FrontEndLimits, Setting, TestbedFacts, group_slices
+
+ComplexArray = npt.NDArray[np.complex128]
+REMEMBERED_ANSWERS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """Where a user really was when its pilot of this epoch was sent; never leaves the emulator's host."""
+
+    epoch: int
+    ue: str
+    link: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OnAir:
+    epoch: int
+    setting: Setting
+
+
+class RadioServer:
+    """The state of the emulated radio: what is on the air, and the answers it may be asked for again."""
+
+    def __init__(self, facts: TestbedFacts, section: EmulatorSection, scene: Scene) -> None:
+        self.limits: FrontEndLimits = section.front_end.limits(facts.downlink.array.elements)
+        self.counters: Counter[str] = Counter()
+        self.truth: list[Truth] = []  # drained by the shell
+        self._facts = facts
+        self._section = section
+        self._scene = scene
+        self._downlink = DownlinkEmulator(facts.downlink, facts.speed_of_light_m_s)
+        self._uplink = UplinkEmulator(facts.uplink, facts.speed_of_light_m_s)
+        self._pilots_sent: Counter[tuple[str, str]] = Counter()
+        self._on_air: _OnAir | None = None
+        self._newest_epoch = 0
+        self._answers: OrderedDict[int, Message] = OrderedDict()
+        self._grids: OrderedDict[tuple[str, int], Grid] = OrderedDict()
+
+    def reset(self) -> None:
+        """Forget epochs and answers: a new session may count its epochs anew."""
+        self._on_air = None
+        self._newest_epoch = 0
+        self._answers.clear()
+        self._grids.clear()
+
+    # --- control link ------------------------------------------------------------------------------------------------
+
+    def hear(self, message: Message, now_s: float) -> Message | None:
+        """Return the answer to a request of the controller, the same for the same epoch."""
+        if not isinstance(message, Configure | Capture):
+            return None
+        known = self._answers.get(message.epoch)
+        if known is not None:
+            self.counters["repeated"] += 1
+            return known
+        if message.epoch <= self._newest_epoch:
+            self.counters["stale_requests"] += 1
+            text = f"epoch {message.epoch} after epoch {self._newest_epoch}"
+            return Declined(epoch=message.epoch, clause="5.3", text=text)
+        self._newest_epoch = message.epoch
+        answer = self._configure(message) if isinstance(message, Configure) else self._capture(message, now_s)
+        self._answers[message.epoch] = answer
+        if len(self._answers) > REMEMBERED_ANSWERS:
+            self._answers.popitem(last=False)
+        return answer
+
+    def _configure(self, message: Configure) -> Message:
+        try:
+            asked = Setting(
+                phase_cycles=np.asarray(message.phase_cycles, dtype=np.float64),
+                delay_s=np.asarray(message.delay_s, dtype=np.float64),
+                groups_per_pilot=message.groups_per_pilot,
+            )
+            self._check(asked)
+        except ValueError as error:
+            return Declined(epoch=message.epoch, clause="6.3", text=str(error))
+        applied, phase_deviation_cycles, delay_deviation_s = quantised(asked, self.limits)
+        self._on_air = _OnAir(epoch=message.epoch, setting=applied)
+        self._grids.clear()
+        return Ready(
+            epoch=message.epoch,
+            pilots=asked.pilots(self.limits),
+            phase_deviation_cycles=phase_deviation_cycles,
+            delay_deviation_s=delay_deviation_s,
+        )
+
+    def _check(self, setting: Setting) -> None:
+        limits, slack_s = self.limits, 1e-15
+        if setting.phase_cycles.shape[1] != limits.elements:
+            raise ValueError(f"the front end has {limits.elements} elements, got {setting.phase_cycles.shape[1]}")
+        group_slices(self._facts.downlink.grid.count, setting.groups)
+        low_s, high_s = float(setting.delay_s.min()), float(setting.delay_s.max())
+        if low_s < -slack_s or high_s > limits.delay_span_s + slack_s:
+            span_ns = 1e9 * limits.delay_span_s
+            raise ValueError(f"delays must lie in 0 .. {span_ns:g} ns, got {1e9 * low_s:g} .. {1e9 * high_s:g} ns")
+
+    def _capture(self, message: Capture, now_s: float) -> Message:
+        position = self._where(message.ue, now_s)
+        if isinstance(position, str):
+            return Declined(epoch=message.epoch, clause="6.4", text=position)
+        received = self._uplink.received(position, self._scene.scatterers)
+        rng = self._rng(message.ue, "uplink")
+        spacing_hz = self._facts.uplink.grid.spacing_hz
+        samples = noisy(received, self._section.uplink_noise, rng, spacing_hz=spacing_hz)
+        self.truth.append(Truth(epoch=message.epoch, ue=message.ue, link="uplink", position=position))
+        return Snapshot(epoch=message.epoch, samples=samples.astype(np.complex64))
+
+    # --- air link ----------------------------------------------------------------------------------------------------
+
+    def listen(self, message: Listen, now_s: float) -> Message:
+        """Return what the UE's antenna receives of the setting that is on the air, whichever epoch it hoped for."""
+        if self._on_air is None:
+            return Silence(epoch=message.epoch, text="nothing is on the air")
+        key = (message.ue, self._on_air.epoch)
+        if key in self._grids:
+            return self._grids[key]
+        position = self._where(message.ue, now_s)
+        if isinstance(position, str):
+            return Silence(epoch=message.epoch, text=position)
+        received = self._downlink.received(self._on_air.setting, position, self._scene.visible(message.ue))
+        rng = self._rng(message.ue, "downlink")
+        spacing_hz = self._facts.downlink.grid.spacing_hz
+        samples = noisy(received, self._section.downlink_noise, rng, spacing_hz=spacing_hz)
+        self.truth.append(Truth(epoch=self._on_air.epoch, ue=message.ue, link="downlink", position=position))
+        grid = self._grids[key] = Grid(epoch=self._on_air.epoch, samples=samples)
+        return grid
+
+    def _where(self, ue: str, now_s: float) -> Position | str:
+        try:
+            return self._scene.position(ue, now_s)
+        except KeyError:
+            return f"the scene has no user {ue}"
+        except ValueError as error:
+            return str(error)
+
+    def _rng(self, ue: str, link: str) -> np.random.Generator:
+        self._pilots_sent[ue, link] += 1
+        return np.random.default_rng(
+            [self._section.seed, zlib.crc32(ue.encode()), zlib.crc32(link.encode()), self._pilots_sent[ue, link]]
+        )

@@ -1,0 +1,52 @@
+"""The truth file: where each user really was when a pilot of its was sent, one journal line each (shell).
+
+It is written on the emulator's host and never sent; a full disk stops the file, not the emulator.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from emulator.server import Truth
+from protocol.journal import line_from_record
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "truth.jsonl"
+
+
+class TruthFile:
+    """Appends ground truth to ``truth.jsonl`` of the run directory; without one it keeps nothing."""
+
+    def __init__(self, run_directory: Path | None) -> None:
+        self._descriptor: int | None = None
+        self._sequence = 0
+        if run_directory is not None:
+            run_directory.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            self._descriptor = os.open(run_directory / FILE_NAME, flags, 0o644)
+
+    def append(self, truth: Truth) -> None:
+        """Write one line; after the first failure nothing more is written."""
+        if self._descriptor is None:
+            return
+        record = {
+            "kind": "truth",
+            "epoch": truth.epoch,
+            "ue": truth.ue,
+            "link": truth.link,
+            "range_m": truth.position.range_m,
+            "angle_rad": truth.position.angle_rad,
+        }
+        self._sequence += 1
+        try:
+            os.write(self._descriptor, line_from_record(self._sequence, record))
+        except OSError as error:
+            logger.error("truth file stopped: %s", error)
+            self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

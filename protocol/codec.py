@@ -1,0 +1,169 @@
+"""Message to frames and back: one msgpack header frame, then one raw little-endian frame per array (SPEC 3).
+
+Decoding denies by default: small limits before any memory is taken, no duplicate keys, no unknown fields, finite numbers
+only, and every array exactly as the message type declares it. Nothing here is stateful.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgpack
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from protocol.errors import OurFaultError, PeerFaultError
+from protocol.messages import MESSAGE_TYPES, PROTOCOL_VERSION, Array, FrameSpec, Message, type_name
+from protocol.testbed import TestbedFacts
+
+Frame = bytes | memoryview
+
+MAX_HEADER_BYTES = 8192
+MAX_FRAMES = 5
+_UNPACK_LIMITS = {
+    "max_str_len": 4096,  # 1024 characters of text, four bytes each at most
+    "max_bin_len": 0,
+    "max_ext_len": 0,
+    "max_array_len": 64,
+    "max_map_len": 64,
+}
+_Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Dimension = Annotated[int, Meta(ge=1, le=2**31)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """A message with the session's bookkeeping: sequence 0 is not sequenced, acknowledgement 0 is none (SPEC 4.6)."""
+
+    session: int
+    sequence: int = 0
+    acknowledged: int = 0
+    message: Message
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    v: _Number
+    type: Annotated[str, Meta(max_length=64)]
+    session: _Number
+    seq: _Number
+    ack: _Number
+    fields: dict[str, Any]
+    arrays: Annotated[list[tuple[str, str, Annotated[tuple[_Dimension, ...], Meta(max_length=4)]]], Meta(max_length=4)]
+
+
+def largest_frame_bytes(facts: TestbedFacts, max_groups: int = 1) -> int:
+    """Return the size of the largest frame that is legal in this testbed (SPEC 2.4)."""
+    uplink = facts.uplink.array.elements * facts.uplink.grid.count * 8
+    downlink = max(max_groups * facts.downlink.array.elements * 8, facts.downlink.grid.count * 16)
+    return max(MAX_HEADER_BYTES, uplink, downlink)
+
+
+def encode(envelope: Envelope) -> list[Frame]:
+    """Return the frames of an envelope; arrays are not copied and must not change before they are sent.
+
+    Raises
+    ------
+    OurFaultError
+        If an array has not the axes that its message type declares.
+    """
+    message = envelope.message
+    specs = message.FRAMES
+    fields = {name: getattr(message, name) for name in message.__struct_fields__ if name not in specs}
+    arrays = {name: _wire_array(name, getattr(message, name), spec) for name, spec in specs.items()}
+    header = {
+        "v": PROTOCOL_VERSION,
+        "type": type_name(message),
+        "session": envelope.session,
+        "seq": envelope.sequence,
+        "ack": envelope.acknowledged,
+        "fields": msgspec.to_builtins(fields),
+        "arrays": [(name, specs[name].dtype, array.shape) for name, array in arrays.items()],
+    }
+    return [msgpack.packb(header), *(array.reshape(-1).view(np.uint8).data for array in arrays.values())]
+
+
+def _wire_array(name: str, array: Array, spec: FrameSpec) -> Array:
+    if array.ndim != len(spec.axes) or array.size == 0:
+        raise OurFaultError("3.8", f"{name} must have axes {spec.axes} and be non-empty, got shape {array.shape}")
+    return np.ascontiguousarray(array, dtype=spec.dtype)
+
+
+def decode(frames: Sequence[Frame]) -> Envelope:
+    """Return the envelope in these frames; arrays are read-only views into them.
+
+    Raises
+    ------
+    PeerFaultError
+        If anything differs from SPEC 3; the error carries the clause.
+    """
+    header = _header(frames)
+    kind = MESSAGE_TYPES.get(header.type)
+    if kind is None:
+        raise PeerFaultError("3.3", f"unknown message type {header.type!r}")
+    if not _finite(header.fields):
+        raise PeerFaultError("3.5", f"a number in {header.type} is not finite")
+    fields = header.fields | _arrays(header, kind, frames[1:])
+    try:
+        message = msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise PeerFaultError("3.4", f"{header.type}: {error}") from error
+    return Envelope(session=header.session, sequence=header.seq, acknowledged=header.ack, message=message)
+
+
+def _header(frames: Sequence[Frame]) -> _Header:
+    if not 1 <= len(frames) <= MAX_FRAMES:
+        raise PeerFaultError("3.1", f"a message has 1 to {MAX_FRAMES} frames, got {len(frames)}")
+    if len(frames[0]) > MAX_HEADER_BYTES:
+        raise PeerFaultError("3.1", f"the header may take {MAX_HEADER_BYTES} bytes, got {len(frames[0])}")
+    try:
+        fields = msgpack.unpackb(frames[0], object_pairs_hook=_unique, **_UNPACK_LIMITS)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise PeerFaultError("3.1", f"the header is not one msgpack map within limits: {error}") from error
+    if isinstance(fields, dict) and fields.get("v") != PROTOCOL_VERSION:
+        raise PeerFaultError("3.2", f"expected protocol version {PROTOCOL_VERSION}, got {str(fields.get('v'))[:32]}")
+    try:
+        return msgspec.convert(fields, _Header)
+    except msgspec.ValidationError as error:
+        raise PeerFaultError("3.4", f"header: {error}") from error
+
+
+def _unique(pairs: list[tuple[object, object]]) -> dict[object, object]:
+    # msgpack and msgspec both let the last of equal keys win; a splice attack lives on that.
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise ValueError("duplicate key")
+    return unique
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(_finite(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_finite(item) for item in value)
+    return True
+
+
+def _arrays(header: _Header, kind: type[Message], frames: Sequence[Frame]) -> dict[str, Array]:
+    specs = kind.FRAMES
+    declared = [name for name, _, _ in header.arrays]
+    if declared != list(specs) or len(frames) != len(specs) or specs.keys() & header.fields.keys():
+        raise PeerFaultError("3.6", f"{header.type} has arrays {list(specs)}, got {declared} in {len(frames)} frames")
+    arrays: dict[str, Array] = {}
+    for (name, dtype, shape), frame in zip(header.arrays, frames, strict=True):
+        arrays[name] = _array(name, specs[name], dtype, shape, frame)
+    return arrays
+
+
+def _array(name: str, spec: FrameSpec, dtype: str, shape: tuple[int, ...], frame: Frame) -> Array:
+    if dtype != spec.dtype or len(shape) != len(spec.axes):
+        raise PeerFaultError("3.8", f"{name} must be {spec.dtype} with axes {spec.axes}, got {dtype[:16]!r} {shape}")
+    if math.prod(shape) * np.dtype(spec.dtype).itemsize != len(frame):
+        raise PeerFaultError("3.7", f"{name} of shape {shape} does not fill a frame of {len(frame)} bytes")
+    array = np.frombuffer(frame, dtype=spec.dtype).reshape(shape)
+    if not np.isfinite(array).all():
+        raise PeerFaultError("3.9", f"{name} has values that are not finite")
+    return array

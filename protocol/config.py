@@ -1,0 +1,246 @@
+"""The testbed file: one strict YAML file that every process reads, and the sections that all of them share.
+
+Angles are degrees in the file and radians in the process. A process converts only its own raw section; what
+does not fit is a `ConfigError` that points into the file. Nothing here opens a socket or resolves a host name.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from protocol.strict_yaml import ConfigError, Document, converted, read_document, text_from_values
+from protocol.testbed import (
+    SPEED_OF_LIGHT_M_S,
+    Downlink,
+    ElementCount,
+    LinearArray,
+    Positive,
+    Region,
+    SectorArray,
+    SubcarrierCount,
+    SubcarrierGrid,
+    TestbedFacts,
+    Uplink,
+)
+
+__all__ = [
+    "ConfigError",
+    "DownlinkSection",
+    "LinksSection",
+    "LoadedTestbed",
+    "RegionSection",
+    "Section",
+    "TestbedFile",
+    "UplinkSection",
+    "facts",
+    "read_testbed",
+    "resolved",
+]
+
+T = TypeVar("T")
+
+MAX_IPC_PATH_BYTES = 107  # sun_path of Linux holds 108 with its terminator
+
+TestbedName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Angle = Annotated[float, Meta(gt=-90, lt=90)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the testbed file; its own checks raise ``ValueError("key: expected ..., got ...")``."""
+
+
+class DownlinkSection(Section, frozen=True, kw_only=True):
+    """The downlink's band and array; elements are half a wavelength of the carrier apart."""
+
+    carrier_hz: Positive
+    bandwidth_hz: Positive
+    subcarriers: SubcarrierCount
+    grid: Literal["edge", "centred", "authors"] = "edge"
+    elements: ElementCount
+    subarrays: Annotated[int, Meta(ge=1, le=64)] = 4
+
+    def __post_init__(self) -> None:
+        if not self.bandwidth_hz < 2 * self.carrier_hz:
+            limit_hz = 2 * self.carrier_hz
+            raise ValueError(
+                f"bandwidth_hz: expected less than {limit_hz:g} Hz, twice the carrier, got {self.bandwidth_hz:g}"
+            )
+        if self.elements % self.subarrays:
+            raise ValueError(f"subarrays: expected a divisor of {self.elements} elements, got {self.subarrays}")
+
+
+class UplinkSection(Section, frozen=True):
+    """The uplink's band and array; the carrier is the first subcarrier, the others follow above it."""
+
+    carrier_hz: Positive
+    spacing_hz: Positive
+    subcarriers: SubcarrierCount
+    elements: ElementCount
+    radius_m: Positive
+    half_sector_deg: Annotated[float, Meta(gt=0, lt=180)]
+
+
+class RegionSection(Section, frozen=True):
+    """Where users may be, seen from the linear array: smallest and largest value each."""
+
+    range_m: tuple[Positive, Positive]
+    angle_deg: tuple[Angle, Angle]
+
+    def __post_init__(self) -> None:
+        for key, (low, high) in (("range_m", self.range_m), ("angle_deg", self.angle_deg)):
+            if not low < high:
+                raise ValueError(f"{key}: expected two growing values, got [{low:g}, {high:g}]")
+
+
+class LinksSection(Section, frozen=True):
+    """Where the control link and the emulated air link are: ``tcp://host:port`` or ``ipc://path``."""
+
+    control: str
+    air: str
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        for key, endpoint in (("control", self.control), ("air", self.air)):
+            if not _is_private(key, endpoint) and not self.insecure:
+                raise ValueError(
+                    f"{key}: expected a loopback address or ipc://, since anyone on the network could read and "
+                    f'steer an unencrypted link (write insecure: true to have it all the same), got "{endpoint}"'
+                )
+        if self.control == self.air:
+            raise ValueError(f'air: expected an endpoint other than that of control, got "{self.air}" for both')
+
+
+def _is_private(key: str, endpoint: str) -> bool:
+    """Return whether only this machine can reach the endpoint; refuse what is no endpoint."""
+    scheme, _, place = endpoint.partition("://")
+    host, _, port = place.rpartition(":")
+    if scheme == "ipc" and place and not place.startswith("@"):
+        if len(place.encode()) > MAX_IPC_PATH_BYTES:
+            raise ValueError(f"{key}: expected a path of at most {MAX_IPC_PATH_BYTES} bytes, got {len(place.encode())}")
+        return True
+    if scheme != "tcp" or not host or not _is_port(port):
+        raise ValueError(f'{key}: expected tcp://host:port or ipc://path, got "{endpoint}"')
+    return _is_loopback(host)
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:  # a name or a network interface, about which nothing is known here
+        return False
+
+
+class TestbedFile(Section, frozen=True, kw_only=True):
+    """The whole file; the sections of single processes are raw, and each process converts its own."""
+
+    __test__ = False  # not a test class, whatever pytest makes of the name
+
+    name: TestbedName
+    downlink: DownlinkSection
+    uplink: UplinkSection
+    region: RegionSection
+    links: LinksSection
+    speed_of_light_m_s: Positive = SPEED_OF_LIGHT_M_S
+    controller: dict[str, object]
+    emulator: dict[str, object]
+    ue_agent: dict[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedTestbed:
+    """A testbed file that was read, and still knows where each value stands."""
+
+    path: Path
+    file: TestbedFile
+    document: Document
+
+    def section(self, name: str, kind: type[T]) -> T:
+        """Return a top-level section as its process's own type.
+
+        Raises
+        ------
+        ConfigError
+            If the section does not fit the type; it points at the node to blame.
+        """
+        if name not in TestbedFile.__struct_fields__:
+            raise ValueError(f"expected one of {', '.join(TestbedFile.__struct_fields__)}, got section {name!r}")
+        return converted(self.document, (name,), kind)
+
+
+def read_testbed(path: Path) -> LoadedTestbed:
+    """Return a testbed file, checked but for the sections of single processes.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or does not describe a testbed.
+    """
+    document = read_document(Path(path))
+    return LoadedTestbed(path=Path(path), file=converted(document, (), TestbedFile), document=document)
+
+
+def facts(file: TestbedFile) -> TestbedFacts:
+    """Return what controller, radio and UE agents must agree upon."""
+    region = file.region
+    angle_min_rad, angle_max_rad = (float(np.deg2rad(angle)) for angle in region.angle_deg)
+    return TestbedFacts(
+        downlink=_downlink(file.downlink, file.speed_of_light_m_s),
+        uplink=_uplink(file.uplink),
+        region=Region(
+            range_min_m=region.range_m[0],
+            range_max_m=region.range_m[1],
+            angle_min_rad=angle_min_rad,
+            angle_max_rad=angle_max_rad,
+        ),
+        speed_of_light_m_s=file.speed_of_light_m_s,
+    )
+
+
+_GRIDS = {"edge": SubcarrierGrid.edge, "centred": SubcarrierGrid.centred, "authors": SubcarrierGrid.authors}
+
+
+def _downlink(section: DownlinkSection, speed_of_light_m_s: float) -> Downlink:
+    spacing_m = speed_of_light_m_s / (2 * section.carrier_hz)
+    return Downlink(
+        grid=_GRIDS[section.grid](section.carrier_hz, section.bandwidth_hz, section.subcarriers),
+        array=LinearArray(elements=section.elements, spacing_m=spacing_m, subarrays=section.subarrays),
+    )
+
+
+def _uplink(section: UplinkSection) -> Uplink:
+    return Uplink(
+        grid=SubcarrierGrid(first_hz=section.carrier_hz, spacing_hz=section.spacing_hz, count=section.subcarriers),
+        array=SectorArray(
+            elements=section.elements,
+            radius_m=section.radius_m,
+            half_sector_rad=float(np.deg2rad(section.half_sector_deg)),
+        ),
+    )
+
+
+def resolved(loaded: LoadedTestbed) -> str:
+    """Return the file as canonical YAML: shared defaults written out, raw sections in the order of their keys."""
+    values: dict[str, object] = msgspec.to_builtins(loaded.file)
+    return text_from_values({name: _in_order(value) if _is_raw(name) else value for name, value in values.items()})
+
+
+def _is_raw(name: str) -> bool:
+    return name in {"controller", "emulator", "ue_agent"}
+
+
+def _in_order(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(entry) for entry in value] if isinstance(value, list) else value

@@ -1,0 +1,95 @@
+"""Lines of a journal: eight hexadecimal digits of CRC-32, a space, one JSON object, a newline; refuses what does not add up.
+
+Pure functions of bytes. Each object has a `seq` that grows from line to line, not always by one: a gap is a record that
+could not be taken. What follows the last intact line is a torn tail if no intact line comes after it.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+
+Record = dict[str, object]
+
+_CRC_DIGITS = 8
+
+
+def line_from_record(seq: int, record: Mapping[str, object]) -> bytes:
+    """Return the line of one record, newline included.
+
+    Raises
+    ------
+    ValueError
+        If the record has a `seq` of its own or a number that is not finite.
+    TypeError
+        If a value is not plain JSON.
+    """
+    if "seq" in record:
+        raise ValueError(f"expected a record without seq, got seq {record['seq']!r}")
+    body = json.dumps({"seq": seq, **record}, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def record_from_line(line: bytes) -> Record:
+    """Return the record of one line, `seq` among its fields; the newline may be left out.
+
+    Raises
+    ------
+    ValueError
+        If the line is not intact; the text says what was expected and what came.
+    """
+    head, body = line[: _CRC_DIGITS + 1], line[_CRC_DIGITS + 1 :].removesuffix(b"\n")
+    expected = b"%08x " % zlib.crc32(body)
+    if head != expected:
+        raise ValueError(f"expected a line that begins with {expected.decode()!r}, got {head.decode('latin-1')!r}")
+    try:
+        record = json.loads(body)
+    except ValueError as error:
+        raise ValueError(f"expected JSON, got: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("seq"), int):
+        raise ValueError(f"expected an object with an integer seq, got {body[:60].decode('latin-1')!r}")
+    return record
+
+
+def intact_records(data: bytes) -> tuple[list[Record], int]:
+    """Return the records up to the first line that is not intact or whose `seq` does not grow, and their length in bytes.
+
+    A last line without its newline is not intact, whatever it says.
+    """
+    records: list[Record] = []
+    valid_bytes, last_seq = 0, -1
+    for line in _lines(data):
+        try:
+            record = record_from_line(line)
+        except ValueError:
+            break
+        seq = record["seq"]
+        if not isinstance(seq, int) or seq <= last_seq:
+            break
+        records.append(record)
+        valid_bytes, last_seq = valid_bytes + len(line), seq
+    return records, valid_bytes
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Return the lines that have their newline."""
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
+
+
+def fault_in_rest(rest: bytes) -> str | None:
+    """Return why the bytes after the intact records are damage and no torn tail, or None for a torn tail."""
+    lines = _lines(rest)
+    for number, line in enumerate(lines):
+        try:
+            record = record_from_line(line)
+        except ValueError:
+            continue
+        return f"expected a growing seq, got {record['seq']}" if number == 0 else _fault(lines[0])
+    return None
+
+
+def _fault(line: bytes) -> str:
+    try:
+        record_from_line(line)
+    except ValueError as error:
+        return str(error)
+    return "expected a damaged line, got an intact one"

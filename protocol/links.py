@@ -1,0 +1,198 @@
+"""A process's end of a link: socket, codec, session and timers joined (shell).
+
+`PeerLink` keeps a radio or UE connected to its controller for as long as the process lives: it says hello, beats, notices
+silence and starts a new session on a new socket. `HubLink` is the controller's end of all of them.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from protocol import messages as msg
+from protocol.codec import Envelope, decode, encode, largest_frame_bytes
+from protocol.errors import OurFaultError, PeerFaultError, ProtocolError
+from protocol.hub import Admission, HubOutcome, SessionTable
+from protocol.messages import Message
+from protocol.session import Closed, Event, Faulted, Heard, Opened, PeerOutcome, PeerSession, State
+from protocol.transport import Dealer, Route, Router
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.05
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 2.0
+
+
+class RefusedError(Exception):
+    """The controller refuses this peer for good, e.g. because it holds other facts."""
+
+
+class PeerLink:
+    """A radio's or UE's end of the control link."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        hello: msg.Hello,
+        on_message: Callable[[Message], None],
+        on_opened: Callable[[], None],
+        max_groups: int = 1,
+    ) -> None:
+        self._endpoint = endpoint
+        self._on_opened = on_opened
+        self._hello = hello
+        self._on_message = on_message
+        self._max_frame_bytes = largest_frame_bytes(hello.facts, max_groups)
+        self._dealer: Dealer | None = None
+        self._session: PeerSession | None = None
+        self._opened = False
+        self._closed = asyncio.Event()
+        self._refusal: str | None = None
+
+    async def run(self) -> None:
+        """Stay connected until cancelled.
+
+        Raises
+        ------
+        RefusedError
+            If the controller refuses for good.
+        """
+        backoff_s = FIRST_BACKOFF_S
+        try:
+            while True:
+                await self._one_session()
+                if self._refusal is not None:
+                    raise RefusedError(self._refusal)
+                backoff_s = FIRST_BACKOFF_S if self._opened else min(2 * backoff_s, LONGEST_BACKOFF_S)
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        finally:
+            self._leave()
+
+    async def _one_session(self) -> None:
+        self._opened = False
+        self._closed.clear()
+        self._session = PeerSession(self._hello, time.time_ns() // 1000, time.monotonic())
+        self._dealer = Dealer(self._endpoint, self._on_frames, max_frame_bytes=self._max_frame_bytes)
+        try:
+            while not self._closed.is_set():
+                self._apply(self._session.tick(time.monotonic()))
+                try:
+                    async with asyncio.timeout(TICK_S):
+                        await self._closed.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            if self._closed.is_set():
+                self._dealer.close()
+
+    def _leave(self) -> None:
+        if self._session is not None and self._session.state is State.OPEN:
+            self.send(msg.Bye(reason="process ends"))
+        if self._dealer is not None:
+            self._dealer.close()
+
+    def send(self, message: Message) -> None:
+        """Send a message in the open session; without one it is dropped, since the controller asks again."""
+        if self._session is None or self._dealer is None:
+            return
+        self._session.progress += 1
+        try:
+            self._dealer.send(encode(self._session.seal(message, time.monotonic())))
+        except OurFaultError as error:
+            logger.warning("%s not sent: %s", msg.type_name(message), error)
+
+    def _on_frames(self, _route: Route, frames: list[bytes]) -> None:
+        if self._session is None:
+            return
+        try:
+            self._apply(self._session.receive(decode(frames), time.monotonic()))
+        except PeerFaultError as fault:
+            logger.warning("refused from controller: %s", fault)
+            self.send(msg.Refusal(clause=fault.clause, text=fault.text[:1024]))
+
+    def _apply(self, outcome: PeerOutcome) -> None:
+        for envelope in outcome.send:
+            if self._dealer is not None:
+                self._dealer.send(encode(envelope))
+        for event in outcome.events:
+            self._react(event)
+
+    def _react(self, event: Event) -> None:
+        match event:
+            case Opened():
+                if not self._opened:  # a welcome said twice opens nothing
+                    logger.info("session with the controller at %s is open", self._endpoint)
+                    self._opened = True
+                    self._on_opened()
+            case Heard():
+                self._on_message(event.message)
+            case Closed():
+                logger.log(logging.INFO if self._opened else logging.DEBUG, "session closed: %s", event.reason)
+                self._refusal = event.reason if event.final else None
+                self._closed.set()
+            case Faulted():
+                logger.warning(
+                    "%s: %s (SPEC %s)", "refused by controller" if event.ours else "refused", event.text, event.clause
+                )
+
+
+class HubLink:
+    """The controller's end of the control link."""
+
+    def __init__(self, endpoint: str, admission: Admission, on_event: Callable[[Event], None]) -> None:
+        self.table = SessionTable(admission)
+        self._on_event = on_event
+        limit = largest_frame_bytes(admission.facts)
+        self._router = Router(endpoint, self._on_frames, self._on_gone, max_frame_bytes=limit)
+
+    @property
+    def endpoint(self) -> str:
+        """Return the endpoint as bound, with the port that a wildcard became."""
+        return self._router.endpoint
+
+    async def run(self) -> None:
+        """Keep the sessions alive until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._apply(self.table.tick(time.monotonic()))
+
+    def send(self, name: str, message: Message) -> bool:
+        """Send a message to the peer of that name; False if it has no session or acknowledges nothing."""
+        try:
+            route, envelope = self.table.seal(name, message, time.monotonic())
+        except OurFaultError as error:
+            logger.warning("%s not sent to %s: %s", msg.type_name(message), name, error)
+            return False
+        self._send(route, envelope)
+        return True
+
+    def close(self, reason: str) -> None:
+        """Say bye to every peer and close."""
+        self._apply(self.table.farewell(reason, time.monotonic()))
+        self._router.close()
+
+    def _on_frames(self, route: Route, frames: list[bytes]) -> None:
+        now_s = time.monotonic()
+        try:
+            envelope = decode(frames)
+        except PeerFaultError as fault:
+            self._apply(self.table.malformed(route, fault, now_s))
+            return
+        self._apply(self.table.receive(route, envelope, now_s))
+
+    def _on_gone(self, route: Route) -> None:
+        self._apply(self.table.lost_route(route))
+
+    def _apply(self, outcome: HubOutcome) -> None:
+        for route, envelope in outcome.send:
+            self._send(route, envelope)
+        for event in outcome.events:
+            self._on_event(event)
+
+    def _send(self, route: Route, envelope: Envelope) -> None:
+        try:
+            self._router.send(route, encode(envelope))
+        except ProtocolError as error:
+            logger.error("%s not sent: %s", msg.type_name(envelope.message), error)

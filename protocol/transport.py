@@ -1,0 +1,198 @@
+"""ZeroMQ sockets as frames in and frames out on an asyncio loop; the only importer of `zmq` (SPEC 2).
+
+A plain socket and `add_reader`, drained until it would block: the descriptor is edge-triggered, so its events are looked at
+again after every send. A send never blocks: what a peer cannot take now waits in a bounded outbox of its own.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import zmq
+
+from protocol.codec import MAX_FRAMES, Frame
+from protocol.errors import OurFaultError
+
+logger = logging.getLogger(__name__)
+
+Route = bytes
+MIN_LIBZMQ = (4, 3, 3)  # CVE-2019-13132, CVE-2020-15166
+HIGH_WATER_MARK = 64
+OUTBOX_MESSAGES = 128
+DRAIN_AT_ONCE = 128
+RETRY_S = 0.01
+
+OnFrames = Callable[[Route, list[bytes]], None]
+
+
+def libzmq_version() -> str:
+    """Return the version of the ZeroMQ library, refusing one with known remote faults."""
+    if zmq.zmq_version_info() < MIN_LIBZMQ:
+        raise OurFaultError("2.1", f"libzmq {zmq.zmq_version()} is older than {'.'.join(map(str, MIN_LIBZMQ))}")
+    return str(zmq.zmq_version())
+
+
+class _Socket:
+    """What both kinds of socket share: options, the pump, and an orderly end."""
+
+    def __init__(self, kind: int, on_frames: OnFrames, max_frame_bytes: int) -> None:
+        libzmq_version()
+        self._on_frames = on_frames
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+        for option, value in _common_options(max_frame_bytes):
+            self._socket.setsockopt(option, value)
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = -1
+        self._drain_planned = False
+
+    def _start(self) -> None:
+        self._descriptor = int(self._socket.getsockopt(zmq.FD))
+        self._loop.add_reader(self._descriptor, self._drain)
+        self._plan_drain()  # what arrived before the reader was there raises no edge
+
+    def _plan_drain(self) -> None:
+        if not self._drain_planned:
+            self._drain_planned = True
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._drain_planned = False
+        for _ in range(DRAIN_AT_ONCE):
+            if self._socket.closed:
+                return
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._deliver(frames)
+        self._plan_drain()
+
+    def _deliver(self, frames: list[bytes]) -> None:
+        raise NotImplementedError
+
+    def _try_send(self, frames: Sequence[Frame]) -> bool:
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return False
+        events = self._socket.getsockopt(zmq.EVENTS)
+        if not self._drain_planned and isinstance(events, int) and events & zmq.POLLIN:
+            self._plan_drain()  # the send may have swallowed the edge
+        return True
+
+    def close(self, linger_s: float = 0.2) -> None:
+        """Stop reading, give what is queued a moment to leave, and close."""
+        if self._socket.closed:
+            return
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+        self._socket.close(linger=int(1000 * linger_s))
+
+
+def _common_options(max_frame_bytes: int) -> list[tuple[int, int]]:
+    return [
+        (zmq.MAXMSGSIZE, max_frame_bytes),
+        (zmq.SNDHWM, HIGH_WATER_MARK),
+        (zmq.RCVHWM, HIGH_WATER_MARK),
+        (zmq.LINGER, 0),
+        (zmq.HANDSHAKE_IVL, 2000),
+        (zmq.HEARTBEAT_IVL, 1000),
+        (zmq.HEARTBEAT_TIMEOUT, 3000),
+        (zmq.HEARTBEAT_TTL, 3000),
+    ]
+
+
+class Router(_Socket):
+    """The binding side: one socket, a route and a bounded outbox per peer."""
+
+    def __init__(
+        self, endpoint: str, on_frames: OnFrames, on_gone: Callable[[Route], None], *, max_frame_bytes: int
+    ) -> None:
+        super().__init__(zmq.ROUTER, on_frames, max_frame_bytes)
+        self._on_gone = on_gone
+        self._outboxes: dict[Route, deque[list[Frame]]] = {}
+        self._retry: asyncio.TimerHandle | None = None
+        self.dropped = 0
+        for option, value in ((zmq.ROUTER_MANDATORY, 1), (zmq.ROUTER_HANDOVER, 0), (zmq.BACKLOG, 512)):
+            self._socket.setsockopt(option, value)
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self._socket.close(linger=0)
+            raise OSError(f"cannot bind {endpoint}: {error}") from error
+        self.endpoint = str(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        self._start()
+
+    def _deliver(self, frames: list[bytes]) -> None:
+        self._on_frames(frames[0], frames[1 : MAX_FRAMES + 2])
+
+    def send(self, route: Route, frames: list[Frame]) -> None:
+        """Send now, or later from the peer's outbox; a full outbox loses the message, which the session sends again."""
+        outbox = self._outboxes.get(route)
+        if outbox:
+            self._keep(route, outbox, frames)
+            return
+        try:
+            if not self._try_send([route, *frames]):
+                self._keep(route, self._outboxes.setdefault(route, deque()), frames)
+        except zmq.ZMQError as error:
+            self._gone(route, error)
+
+    def _keep(self, route: Route, outbox: deque[list[Frame]], frames: list[Frame]) -> None:
+        if len(outbox) >= OUTBOX_MESSAGES:
+            self.dropped += 1
+            return
+        outbox.append(frames)
+        if self._retry is None:
+            self._retry = self._loop.call_later(RETRY_S, self._flush)
+
+    def _flush(self) -> None:
+        self._retry = None
+        for route, outbox in list(self._outboxes.items()):
+            try:
+                while outbox and self._try_send([route, *outbox[0]]):
+                    outbox.popleft()
+            except zmq.ZMQError as error:
+                self._gone(route, error)
+                continue
+            if not outbox:
+                del self._outboxes[route]
+        if self._outboxes and self._retry is None:
+            self._retry = self._loop.call_later(RETRY_S, self._flush)
+
+    def _gone(self, route: Route, error: zmq.ZMQError) -> None:
+        self._outboxes.pop(route, None)
+        if error.errno != zmq.EHOSTUNREACH:
+            logger.error("send to %s failed: %s", route.hex(), error)
+        self._loop.call_soon(self._on_gone, route)  # not from within a send of the caller's
+
+
+class Dealer(_Socket):
+    """The connecting side."""
+
+    def __init__(self, endpoint: str, on_frames: OnFrames, *, max_frame_bytes: int) -> None:
+        super().__init__(zmq.DEALER, on_frames, max_frame_bytes)
+        self.dropped = 0
+        for option, value in (
+            (zmq.IMMEDIATE, 1),  # never queue for a controller that is not there
+            (zmq.RECONNECT_IVL, 100),
+            (zmq.RECONNECT_IVL_MAX, 500),
+            (zmq.CONNECT_TIMEOUT, 2000),
+        ):
+            self._socket.setsockopt(option, value)
+        self._socket.connect(endpoint)
+        self._start()
+
+    def _deliver(self, frames: list[bytes]) -> None:
+        self._on_frames(b"", frames[: MAX_FRAMES + 1])
+
+    def send(self, frames: list[Frame]) -> None:
+        """Send now or not at all; the session sends again what was not acknowledged."""
+        if not self._try_send(frames):
+            self.dropped += 1
+
+
+def end_transport() -> None:
+    """Wait until every closed socket has let go of what it had to send."""
+    zmq.Context.instance().term()

@@ -1,0 +1,63 @@
+import math
+
+import msgspec
+import pytest
+
+from emulator.config import EmulatorSection, FrontEndSection, LinkBudget, NoNoise, SweepMean
+
+USER: dict[str, object] = {"range_m": 15.0, "angle_deg": 10.0}
+
+
+def section(**changes: object) -> EmulatorSection:
+    return msgspec.convert({"users": {"ue-1": USER}} | changes, EmulatorSection)
+
+
+def test_section_with_users_alone_is_complete() -> None:
+    assert section().downlink_noise == SweepMean(snr_db=10.0)
+    assert section().front_end == FrontEndSection()
+    assert section().users["ue-1"].visible_subarrays == "all"
+
+
+def test_noise_mode_chooses_its_parameters() -> None:
+    budget = {"mode": "link_budget", "transmit_power_dbm": 20, "noise_figure_db": 7}
+    parsed = section(downlink_noise=budget, uplink_noise={"mode": "none"})
+    assert parsed.downlink_noise == LinkBudget(transmit_power_dbm=20, noise_figure_db=7, temperature_k=290)
+    assert parsed.uplink_noise == NoNoise()
+
+
+def test_section_survives_a_round_trip() -> None:
+    parsed = section(users={"ue-1": USER | {"visible_subarrays": [0, 2], "velocity_m_s": [0.5, -1]}})
+    assert msgspec.convert(msgspec.to_builtins(parsed), EmulatorSection) == parsed
+
+
+def test_front_end_advertises_what_the_file_says() -> None:
+    limits = FrontEndSection(groups=1, phase_bits=6, delay_step_s=3e-12, delay_span_s=15e-9, settle_s=1e-3).limits(512)
+    assert (limits.elements, limits.groups, limits.phase_bits) == (512, 1, 6)
+    assert (limits.delay_step_s, limits.delay_span_s, limits.settle_s) == (3e-12, 15e-9, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"sead": 1}, "sead"),
+        ({"seed": -1}, r"\$\.seed"),
+        ({"users": {"UE 1": USER}}, r"\$\.users"),
+        ({"users": {"a": {"range_m": 0.0, "angle_deg": 0.0}}}, "range_m"),
+        ({"users": {"a": {"range_m": 5.0, "angle_deg": 90.0}}}, "angle_deg"),
+        ({"users": {"a": {"range_m": math.inf, "angle_deg": 0.0}}}, "range_m must be finite"),
+        ({"users": {"a": USER | {"velocity_m_s": [math.nan, 0.0]}}}, "velocity_m_s must be finite"),
+        ({"users": {"a": USER | {"visible_subarrays": []}}}, "at least one"),
+        ({"users": {"a": USER | {"visible_subarrays": [1, 1]}}}, "distinct"),
+        ({"users": {"a": USER | {"visible_subarrays": "some"}}}, "visible_subarrays"),
+        ({"downlink_noise": {"mode": "pink"}}, "pink"),
+        ({"uplink_noise": {"mode": "sweep_mean", "snr_db": math.nan}}, "snr_db must be finite"),
+        ({"downlink_noise": {"mode": "none", "snr_db": 3.0}}, "snr_db"),
+        ({"front_end": {"phase_bits": 17}}, "phase_bits"),
+        ({"front_end": {"delay_step_s": 2e-9, "delay_span_s": 1e-9}}, "must not exceed"),
+        ({"scatterers": [{"range_m": -1.0, "angle_deg": 0.0, "gain_db": -3.0}]}, "range_m"),
+        ({"link_faults": {"drop": 1.5}}, "drop"),
+    ],
+)
+def test_impossible_value_is_refused_and_named(changes: dict[str, object], where: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=where):
+        section(**changes)

@@ -1,0 +1,10 @@
+"""The `ue_agent` section of the testbed file."""
+
+from protocol.config import Section
+
+
+class UeAgentSection(Section, frozen=True):
+    """Which receiver driver the UE reads, and the options that the driver takes."""
+
+    receiver: str = "emulated"
+    options: dict[str, str | int | float | bool] = {}

@@ -1,0 +1,83 @@
+"""The UE agent's process: joins control link, rules and receiver (shell, no formula)."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed
+from protocol.links import PeerLink, RefusedError
+from protocol.messages import PROTOCOL_VERSION, FeedbackKind, Hello, Message, UeCapabilities
+from protocol.shell import run_until_stopped, set_up_logging
+from ue_agent.agent import Agent, Command, Say
+from ue_agent.config import UeAgentSection
+from ue_agent.receiver import ComplexArray, Receiver, ReceiverContext, receiver_factory
+
+logger = logging.getLogger(__name__)
+
+
+class UeProcess:
+    """One UE: what the controller says goes to the agent, what the agent commands goes to receiver and link."""
+
+    def __init__(self, loaded: LoadedTestbed, name: str, software: str) -> None:
+        section = loaded.section("ue_agent", UeAgentSection)
+        shared = facts(loaded.file)
+        hello = Hello(
+            name=name,
+            versions=(PROTOCOL_VERSION,),
+            software=software,
+            digest=shared.digest(),
+            facts=shared,
+            capabilities=UeCapabilities(feedback_kinds=tuple(FeedbackKind)),
+        )
+        links = loaded.file.links
+        self._agent = Agent()
+        self._link = PeerLink(links.control, hello, self._on_message, self._agent.reset)
+        context = ReceiverContext(ue=name, facts=shared, air=links.air, options=section.options)
+        self._receiver: Receiver = receiver_factory(section.receiver)(context, self._on_received)
+
+    async def run(self) -> None:
+        """Serve the controller until cancelled or refused for good."""
+        try:
+            await self._link.run()
+        finally:
+            self._receiver.close()
+
+    def _on_message(self, message: Message) -> None:
+        self._obey(self._agent.hear(message))
+
+    def _on_received(self, epoch: int, samples: ComplexArray) -> None:
+        self._obey(self._agent.receive(epoch, samples))
+
+    def _obey(self, commands: list[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Say):
+                self._link.send(command.message)
+            else:
+                self._receiver.listen(command.epoch)
+
+
+async def _serve(loaded: LoadedTestbed, name: str, software: str) -> int:
+    try:
+        await UeProcess(loaded, name, software).run()
+    except RefusedError as error:
+        logger.error("%s: the controller refuses this UE: %s", name, error)
+        return 1
+    except LookupError as error:
+        logger.error("%s: %s", name, error)
+        return 1
+    return 0
+
+
+def main(path: Path, name: str, *, run_directory: Path | None = None, software: str = "nftestbed") -> int:
+    """Run the UE of this name until it is stopped; return the exit status."""
+    set_up_logging(name, run_directory)
+    try:
+        loaded = read_testbed(path)
+        loaded.section("ue_agent", UeAgentSection)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
+        return 2
+    return run_until_stopped(_serve(loaded, name, software), stopped=0)
+
+

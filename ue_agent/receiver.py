@@ -1,0 +1,117 @@
+"""The `Receiver` seam, and the emulated receiver that stands in for an antenna.
+
+A driver is a class registered under the entry-point group ``nftestbed.receivers``. It is told the epoch to listen for and
+calls back with what it received; what it takes from the emulator never passes through the controller.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from protocol.codec import Envelope, decode, encode, largest_frame_bytes
+from protocol.errors import PeerFaultError
+from protocol.messages import Grid, Listen, Silence
+from protocol.testbed import TestbedFacts
+from protocol.transport import Dealer
+
+logger = logging.getLogger(__name__)
+
+ComplexArray = npt.NDArray[np.complex128]
+OnReceived = Callable[[int, ComplexArray], None]
+ENTRY_POINTS = "nftestbed.receivers"
+ASK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverContext:
+    """What a receiver driver is given: whose antenna it is, the shared facts, the air endpoint, options of the file."""
+
+    ue: str
+    facts: TestbedFacts
+    air: str
+    options: Mapping[str, str | int | float | bool]
+
+
+class Receiver(Protocol):
+    """A source of received grids."""
+
+    def listen(self, epoch: int) -> None:
+        """Receive the pilot of this epoch, or find out what is on the air instead, and call back once."""
+
+    def close(self) -> None:
+        """Release the device."""
+
+
+ReceiverFactory = Callable[[ReceiverContext, OnReceived], Receiver]
+
+
+def receiver_factory(driver: str) -> ReceiverFactory:
+    """Return the driver registered under this name.
+
+    Raises
+    ------
+    LookupError
+        If no installed package registers it; the text lists those that are.
+    """
+    found = entry_points(group=ENTRY_POINTS)
+    for point in found:
+        if point.name == driver:
+            factory: ReceiverFactory = point.load()
+            return factory
+    raise LookupError(f"no receiver driver {driver!r}; installed: {', '.join(sorted(found.names)) or 'none'}")
+
+
+class EmulatedReceiver:
+    """Asks the emulator for the grid at this UE's antenna, again and again until it answers (SPEC 8)."""
+
+    def __init__(self, context: ReceiverContext, on_received: OnReceived) -> None:
+        self._ue = context.ue
+        self._on_received = on_received
+        self._wanted: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        limit = largest_frame_bytes(context.facts)
+        self._dealer = Dealer(context.air, self._on_frames, max_frame_bytes=limit)
+
+    def listen(self, epoch: int) -> None:
+        """Ask for the pilot of this epoch."""
+        if self._wanted == epoch and self._timer is not None:
+            return  # an answer that named an older epoch: the timer asks again
+        self._wanted = epoch
+        self._ask()
+
+    def _ask(self) -> None:
+        self._cancel_timer()
+        if self._wanted is None:
+            return
+        self._timer = asyncio.get_running_loop().call_later(ASK_AGAIN_S, self._ask)
+        self._dealer.send(encode(Envelope(session=0, message=Listen(ue=self._ue, epoch=self._wanted))))
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_frames(self, _route: bytes, frames: list[bytes]) -> None:
+        try:
+            message = decode(frames).message
+        except PeerFaultError as fault:
+            logger.warning("refused from the air link: %s", fault)
+            return
+        if isinstance(message, Silence):
+            logger.debug("silence: %s", message.text)
+        elif isinstance(message, Grid):
+            if self._wanted is not None and message.epoch >= self._wanted:
+                self._cancel_timer()
+                self._wanted = None
+            self._on_received(message.epoch, np.asarray(message.samples, dtype=np.complex128))
+
+    def close(self) -> None:
+        """Stop asking and close the socket."""
+        self._cancel_timer()
+        self._dealer.close()
