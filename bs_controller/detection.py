@@ -1,15 +1,16 @@
 """From an uplink snapshot to points: peaks of the backprojected image, refined off the grid.
 
-After [SUCA, Algorithm 1], which takes angle peaks of one image and searches the range at each. Two things differ, because
-the published steps mislead below about 5 m and near the sector's edges:
+After [SUCA, Algorithm 1], which takes angle peaks of one image and searches the range at each. Three things differ, because
+the published steps mislead below about 5 m, near the sector's edges, and for scatterers:
 
 - the angle profile is the maximum over range, not the sum: close to the array the focus is a few centimetres deep, so most
   terms of the sum are defocused (a user at 2.3 m, 52 deg appears 25 cells away in the sum, in its own cell in the maximum);
 - side lobes reach -1.4 dB of the peak, so no threshold tells them from targets. Instead each point's wave is taken out of
-  the snapshot before the next one is looked for, with a free gain per subcarrier, because a scatterer's path is longer than
-  its distance by an unknown delay [SUCA, eq. (1)]. Two points at one angle are therefore reported as one.
+  the snapshot before the next one is looked for. Two points at one angle are therefore reported as one;
+- a scatterer's path is longer than its distance by an excess unknown to the array, which at 28 GHz moves or splits its peak
+  (curvature tells one range, delay another), so the excess is a third coordinate of every point but the first, the user.
 
-Positions are maxima of the exact objective ``|s(r, theta)|^2``, not grid points. Pure functions, no random numbers.
+Positions are maxima of the exact objective ``|s|^2``, not grid points. Pure functions, no random numbers.
 """
 
 from dataclasses import dataclass
@@ -28,15 +29,20 @@ _SCAN_POINTS = 17
 _SCAN_REACH_M = 1.5  # half a cell off in angle moves the best range by up to 1.2 m
 _LARGEST_GRID_LOSS = 4.0  # power of a point over that of its best cell; 3.0 measured at critical spacing
 _NEWTON_STEPS = 30
+_HALVINGS = 12
 _CONVERGED_CELLS = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """A point that radiates or reflects; `power_w` is what one element receives of it on one subcarrier."""
+    """A point that radiates or reflects.
+
+    `excess_m` is what its path is longer than its distance; `power_w` is what one element receives of it on one subcarrier.
+    """
 
     range_m: float
     angle_rad: float
+    excess_m: float
     power_w: float
 
 
@@ -46,9 +52,10 @@ def detect(
     *,
     threshold_db: float = -15.0,
     max_targets: int = 4,
+    excess_max_m: float = 20.0,
     angle_profile: AngleProfile = "max",
 ) -> list[Detection]:
-    """Return the points that one snapshot shows, strongest first.
+    """Return the points that one snapshot shows: the user, then scatterers.
 
     Parameters
     ----------
@@ -57,38 +64,44 @@ def detect(
     samples
         ``(element, subcarrier)``.
     threshold_db
-        Power, relative to the strongest point, below which the search ends. Keep it above what hardware errors leave of
-        a point that was taken out: about -20 dB for 10 % of gain and phase error.
+        Power, relative to the user, below which the search ends. Keep it above what hardware errors leave of a point
+        that was taken out: about -20 dB for 10 % of gain and phase error.
     max_targets
-        Most points to report.
+        Most points to report, the user among them.
+    excess_max_m
+        Longest excess of a scatterer's path.
     angle_profile
         How ranges are put together before the angle is chosen: ``sum`` is as published, ``max`` also works close by.
 
     Returns
     -------
     detections
-        Sorted by power; empty if the snapshot is zero.
+        Sorted by power; empty if the snapshot is zero. Only the strongest is taken to have no excess.
     """
     found: list[Detection] = []
+    waves: list[ComplexArray] = []
     residual = samples.astype(np.complex128)
     while len(found) < max_targets:
         floor_w = 10 ** (threshold_db / 10) * max((point.power_w for point in found), default=0.0)
-        range_m, angle_rad, cell_power_w = _strongest_cell(imager, imager.image(residual), angle_profile)
-        if _LARGEST_GRID_LOSS * cell_power_w <= floor_w:
+        start = _strongest_cell(imager, residual, excess_max_m if found else 0.0, angle_profile)
+        if _LARGEST_GRID_LOSS * start.power_w <= floor_w:
             break
-        detection = refined(imager, residual, range_m, angle_rad)
-        if detection.power_w <= floor_w:
+        point = refined(imager, residual, start, search_excess=bool(found))
+        if point.power_w <= floor_w:
             break
-        found.append(detection)
-        residual = _without(imager, residual, detection)
+        found.append(point)
+        waves.append(_wave_of(imager, residual, point))
+        residual = residual - waves[-1]
+    if len(found) > 1:
+        found = _polished(imager, residual, found, waves)
     return sorted(found, key=lambda point: -point.power_w)
 
 
-def refined(imager: Imager, samples: ComplexArray, range_m: float, angle_rad: float) -> Detection:
+def refined(imager: Imager, samples: ComplexArray, start: Detection, *, search_excess: bool) -> Detection:
     """Return the maximum of the exact objective near a cell of the image.
 
-    Scans in angle and range bring the start onto the main lobe's ridge; Newton's method with analytic derivatives then
-    climbs it. The result stays within two cells in angle and within the image's ranges.
+    Scans bring the start onto the main lobe's ridge; Newton's method with analytic derivatives then climbs it. The result
+    stays within two cells in angle and within the image's ranges.
 
     Parameters
     ----------
@@ -96,27 +109,60 @@ def refined(imager: Imager, samples: ComplexArray, range_m: float, angle_rad: fl
         The planned image.
     samples
         ``(element, subcarrier)``.
-    range_m, angle_rad
+    start
         The cell to start from.
+    search_excess
+        Whether the excess of the path is searched too, or kept.
 
     Returns
     -------
     detection
         Position and power.
     """
-    cell = _cell(imager)
+    cell = _cell(imager) * np.array([1, 1, float(search_excess)])
     # the objective is not smooth at the array itself
     nearest_m = max(imager.range_m.min() - cell[0], 1.001 * imager.uplink.array.radius_m)
-    farthest_m = imager.range_m.max() + cell[0]
-    box = np.array([[nearest_m, angle_rad - 2 * cell[1]], [farthest_m, angle_rad + 2 * cell[1]]])
-    point = np.array([range_m, angle_rad])
-    for axis, reach in ((1, cell[1]), (0, _SCAN_REACH_M), (1, cell[1] / 2), (0, _SCAN_REACH_M / 4)):
-        point = _scanned(imager, samples, _line(point, axis, reach, box))
-    point, power = _climbed(imager, samples, point, box)
-    return Detection(range_m=float(point[0]), angle_rad=float(point[1]), power_w=power / samples.size**2)
+    point = np.array([start.range_m, start.angle_rad, start.excess_m])
+    around = np.array([np.inf, 2 * cell[1], np.inf])
+    box = np.array([point - around, point + around])
+    box[:, 0] = nearest_m, imager.range_m.max() + cell[0]
+    reaches = ((1, cell[1]), (0, _SCAN_REACH_M), (2, cell[2]), (1, cell[1] / 2), (0, _SCAN_REACH_M / 4))
+    for axis, reach in reaches:
+        if reach:
+            point = _scanned(imager, samples, _line(point, axis, reach, box))
+    point, power = _climbed(imager, samples, point, box, cell)
+    range_m, angle_rad, excess_m = point.tolist()
+    return Detection(range_m=range_m, angle_rad=angle_rad, excess_m=excess_m, power_w=power / samples.size**2)
 
 
-def _strongest_cell(imager: Imager, image: AnyComplex, angle_profile: AngleProfile) -> tuple[float, float, float]:
+def _polished(
+    imager: Imager, residual: ComplexArray, found: list[Detection], waves: list[ComplexArray]
+) -> list[Detection]:
+    """Return the points refined once more, each with all others taken out."""
+    polished = []
+    for index, (point, wave) in enumerate(zip(found, waves, strict=True)):
+        alone = residual + wave
+        polished.append(refined(imager, alone, point, search_excess=index > 0))
+        residual = alone - _wave_of(imager, alone, polished[-1])
+    return polished
+
+
+def _strongest_cell(
+    imager: Imager, samples: ComplexArray, excess_max_m: float, angle_profile: AngleProfile
+) -> Detection:
+    """Return the best cell of the images for excesses in steps of half a delay cell."""
+    excess_m = np.arange(0.0, excess_max_m + 1e-9, _cell(imager)[2])
+    wavenumber = 2 * np.pi / imager.c_m_s * imager.uplink.grid.frequency_hz
+    best = Detection(range_m=1.0, angle_rad=0.0, excess_m=0.0, power_w=-1.0)
+    for excess in excess_m.tolist():
+        cell = _best_of_image(imager, imager.image(samples * np.exp(1j * wavenumber * excess)), angle_profile)
+        if cell[2] > best.power_w:
+            best = Detection(range_m=cell[0], angle_rad=cell[1], excess_m=excess, power_w=cell[2])
+    return best
+
+
+def _best_of_image(imager: Imager, image: AnyComplex, angle_profile: AngleProfile) -> tuple[float, float, float]:
+    """Return range, angle and power of the strongest range at the strongest angle."""
     power = image.real.astype(np.float64) ** 2 + image.imag.astype(np.float64) ** 2
     profile = power.max(axis=0) if angle_profile == "max" else power.sum(axis=0)
     column = int(profile.argmax())
@@ -126,36 +172,34 @@ def _strongest_cell(imager: Imager, image: AnyComplex, angle_profile: AngleProfi
 
 
 def _cell(imager: Imager) -> Floats:
-    """Return the image's steps in range and angle, ``(2,)``."""
-    ranges = imager.range_m
+    """Return steps in range, angle and excess, ``(3,)``; the last is half the delay resolution ``c / (M spacing)``."""
+    ranges, grid = imager.range_m, imager.uplink.grid
     step_m = (ranges.max() - ranges.min()) / max(ranges.size - 1, 1) or 0.1
-    return np.array([step_m, imager.angle_rad[1] - imager.angle_rad[0]])
+    return np.array(
+        [step_m, imager.angle_rad[1] - imager.angle_rad[0], imager.c_m_s / (2 * grid.count * grid.spacing_hz)]
+    )
 
 
 def _line(point: Floats, axis: int, reach: float, box: Floats) -> Floats:
-    """Return points around one along an axis and within a box, ``(point, 2)``."""
+    """Return points around one along an axis and within a box, ``(point, 3)``."""
     points = np.tile(point, (_SCAN_POINTS, 1))
     points[:, axis] += np.linspace(-reach, reach, _SCAN_POINTS)
     return np.clip(points, *box)
 
 
 def _scanned(imager: Imager, samples: ComplexArray, points: Floats) -> Floats:
-    """Return the point with the largest objective, ``(2,)``."""
-    waves = _waves(imager, _distance_m(imager, points))
+    """Return the point with the largest objective, ``(3,)``."""
+    waves = _waves(imager, _path_m(imager, points))
     best: Floats = points[int(np.abs(np.einsum("pnm,nm->p", waves, samples)).argmax())]
     return best
 
 
-def _climbed(imager: Imager, samples: ComplexArray, point: Floats, box: Floats) -> tuple[Floats, float]:
+def _climbed(imager: Imager, samples: ComplexArray, point: Floats, box: Floats, cell: Floats) -> tuple[Floats, float]:
     """Return the maximum by Newton's method in units of cells, steps halved until the objective grows."""
-    cell = _cell(imager)
     power, gradient, hessian = _objective(imager, samples, point)
     for _ in range(_NEWTON_STEPS):
-        curvature, direction = np.linalg.eigh(hessian * np.outer(cell, cell))
-        # uphill along every axis, also where the objective is not concave yet; at most two cells at once
-        ascent = direction @ ((direction.T @ (gradient * cell)) / np.maximum(np.abs(curvature), 1e-12 * power))
-        step = ascent * min(1.0, 2.0 / max(float(np.abs(ascent).max()), 1e-300))
-        for _ in range(12):
+        step = _uphill_cells(power, gradient * cell, hessian * np.outer(cell, cell))
+        for _ in range(_HALVINGS):
             candidate = np.clip(point + step * cell, *box)
             trial = _objective(imager, samples, candidate)
             if trial[0] >= power:
@@ -169,18 +213,21 @@ def _climbed(imager: Imager, samples: ComplexArray, point: Floats, box: Floats) 
     return point, power
 
 
+def _uphill_cells(power: float, gradient: Floats, hessian: Floats) -> Floats:
+    """Return Newton's step made uphill along every axis, also where the objective is not concave; two cells at most."""
+    curvature, direction = np.linalg.eigh(hessian)
+    floor = max(1e-12 * power, 1e-300)
+    step: Floats = direction @ ((direction.T @ gradient) / np.maximum(np.abs(curvature), floor))
+    return step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
+
+
 def _objective(imager: Imager, samples: ComplexArray, point: Floats) -> tuple[float, Floats, Floats]:
-    """Return ``|s|^2`` of [SUCA, eq. (4)] at a point, its gradient ``(2,)`` and its Hessian ``(2, 2)`` in (m, rad)."""
-    array = imager.uplink.array
-    r, radius, lag = point[0], array.radius_m, point[1] - array.element_angle_rad
-    d = _distance_m(imager, point[np.newaxis])[0]
-    d_r, d_t = (r - radius * np.cos(lag)) / d, r * radius * np.sin(lag) / d
-    first = np.stack([d_r, d_t])  # (2, element)
-    cross = (radius * np.sin(lag) - d_r * d_t) / d
-    second = np.stack([(1 - d_r**2) / d, cross, cross, (r * radius * np.cos(lag) - d_t**2) / d]).reshape(2, 2, -1)
+    """Return ``|s|^2`` of [SUCA, eq. (4)] at (range, angle, excess), its gradient ``(3,)`` and its Hessian ``(3, 3)``."""
+    path_m = _path_m(imager, point[np.newaxis])[0]
+    first, second = _path_derivatives(imager, point)
     wavenumber = 2 * np.pi / imager.c_m_s * imager.uplink.grid.frequency_hz
     powers = np.stack([np.ones_like(wavenumber), wavenumber, wavenumber**2], axis=1)
-    moments = (_waves(imager, d[np.newaxis])[0] * samples) @ powers  # (element, 3)
+    moments = (_waves(imager, path_m[np.newaxis])[0] * samples) @ powers  # (element, 3)
     s, s_d, s_dd = moments[:, 0].sum(), 1j * moments[:, 1], -moments[:, 2]
     slope = first @ s_d
     bend = np.einsum("an,bn,n->ab", first, first, s_dd) + second @ s_d
@@ -189,24 +236,37 @@ def _objective(imager: Imager, samples: ComplexArray, point: Floats) -> tuple[fl
     return float(abs(s) ** 2), gradient, hessian
 
 
-def _distance_m(imager: Imager, points: Floats) -> Floats:
-    """Return exact distances [SUCA, eq. (3)], ``(point, element)``."""
+def _path_derivatives(imager: Imager, point: Floats) -> tuple[Floats, Floats]:
+    """Return first ``(3, element)`` and second ``(3, 3, element)`` derivatives of the path by (range, angle, excess)."""
     array = imager.uplink.array
-    r, lag = points[:, :1], points[:, 1:] - array.element_angle_rad
-    distance: Floats = np.sqrt(r**2 + array.radius_m**2 - 2 * r * array.radius_m * np.cos(lag))
-    return distance
+    r, radius, lag = point[0], array.radius_m, point[1] - array.element_angle_rad
+    d = _path_m(imager, np.array([[r, point[1], 0.0]]))[0]
+    first, second = np.ones((3, d.size)), np.zeros((3, 3, d.size))
+    first[0], first[1] = (r - radius * np.cos(lag)) / d, r * radius * np.sin(lag) / d
+    second[0, 0] = (1 - first[0] ** 2) / d
+    second[0, 1] = second[1, 0] = (radius * np.sin(lag) - first[0] * first[1]) / d
+    second[1, 1] = (r * radius * np.cos(lag) - first[1] ** 2) / d
+    return first, second
 
 
-def _waves(imager: Imager, distance_m: Floats) -> ComplexArray:
+def _path_m(imager: Imager, points: Floats) -> Floats:
+    """Return exact distances [SUCA, eq. (3)] plus excesses, ``(point, element)``."""
+    array = imager.uplink.array
+    r, lag = points[:, :1], points[:, 1:2] - array.element_angle_rad
+    path: Floats = np.sqrt(r**2 + array.radius_m**2 - 2 * r * array.radius_m * np.cos(lag)) + points[:, 2:]
+    return path
+
+
+def _waves(imager: Imager, path_m: Floats) -> ComplexArray:
     """Return ``exp(+j 2 pi f_m d / c)``, ``(point, element, subcarrier)``.
 
     Phases are linear in the subcarrier, so powers of one phasor are doubled up instead of taking an exponential each;
     the error grows with the logarithm of the count only.
     """
     grid = imager.uplink.grid
-    waves = np.empty((*distance_m.shape, grid.count), dtype=np.complex128)
-    waves[..., 0] = np.exp(2j * np.pi / imager.c_m_s * grid.first_hz * distance_m)
-    power = np.exp(2j * np.pi / imager.c_m_s * grid.spacing_hz * distance_m)
+    waves = np.empty((*path_m.shape, grid.count), dtype=np.complex128)
+    waves[..., 0] = np.exp(2j * np.pi / imager.c_m_s * grid.first_hz * path_m)
+    power = np.exp(2j * np.pi / imager.c_m_s * grid.spacing_hz * path_m)
     done = 1
     while done < grid.count:
         more = min(done, grid.count - done)
@@ -215,10 +275,13 @@ def _waves(imager: Imager, distance_m: Floats) -> ComplexArray:
     return waves
 
 
-def _without(imager: Imager, samples: ComplexArray, detection: Detection) -> ComplexArray:
-    """Return the snapshot less the wave from one point, with the gain of each subcarrier free, ``(element, subcarrier)``."""
-    point = np.array([[detection.range_m, detection.angle_rad]])
-    wave = _waves(imager, _distance_m(imager, point))[0]
+def _wave_of(imager: Imager, samples: ComplexArray, point: Detection) -> ComplexArray:
+    """Return the part of a snapshot that came from one point, the gain of each subcarrier free, ``(element, subcarrier)``.
+
+    Free gains take the excess in, and what little the position of one point is wrong while others are still there.
+    """
+    path_m = _path_m(imager, np.array([[point.range_m, point.angle_rad, point.excess_m]]))
+    wave = _waves(imager, path_m)[0]
     gain = np.mean(samples * wave, axis=0)  # least squares: all entries of the wave have unit modulus
-    remaining: ComplexArray = samples - gain * wave.conj()
-    return remaining
+    part: ComplexArray = gain * wave.conj()
+    return part

@@ -81,7 +81,9 @@ class ControllerProcess:
         self._hub = HubLink(loaded.file.links.control, admission, self._on_event)
         self._run = Run(shared, self._section, self._schemes, time.monotonic(), patient=patient)
         recorder = Recorder(
-            run_directory, call_soon=self._loop.call_soon_threadsafe, on_failure=lambda error: self._ledger.failed(error)
+            run_directory,
+            call_soon=self._loop.call_soon_threadsafe,
+            on_failure=lambda error: self._ledger.failed(error),
         )
         self._ledger = _Ledger(recorder, on_record)
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="scheme")
@@ -171,7 +173,9 @@ class ControllerProcess:
             case Heard():
                 self._run.heard(event.name, event.message, now_s)
             case Faulted():
-                logger.warning("refused %s %s: %s (SPEC %s)", "by" if event.ours else "from", event.name, event.text, event.clause)
+                logger.warning(
+                    "refused %s %s: %s (SPEC %s)", "by" if event.ours else "from", event.name, event.text, event.clause
+                )
                 self._run.peer_fault(event.name, event.clause, event.text)
         self._carry_out()
 

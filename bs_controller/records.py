@@ -16,7 +16,9 @@ def focus_record(request: Sweep | Sounding) -> Record:
     return {"form": type(request.focus).__name__, **asdict(request.focus)}
 
 
-def sweep_record(epoch: int, request: Sweep | Sounding, ues: list[str], ready: msg.Ready, configure_ms: float) -> Record:
+def sweep_record(
+    epoch: int, request: Sweep | Sounding, ues: list[str], ready: msg.Ready, configure_ms: float
+) -> Record:
     """Return the record of a setting that is on the air."""
     return {
         "kind": "sweep",

@@ -118,7 +118,6 @@ class Run:
             job.present, job.absent_since_s = True, None
             if job.at < 0:
                 self._begin(job, now_s)
-        self._dispatch(now_s)
 
     def peer_closed(self, name: str, reason: str, now_s: float) -> None:
         """Take note that a peer's session ended; its requests wait for its return."""
@@ -126,13 +125,12 @@ class Run:
         self.counters["peers_lost"] += 1
         if name == self._radio:
             self._radio, self._radio_absent_since_s = None, now_s
-            self._withdraw(now_s)
+            self._withdraw()
         elif name in self._jobs:
             job = self._jobs[name]
             job.present, job.absent_since_s = False, now_s
             if job.stage is Stage.ON_AIR:
-                self._requeue(job, now_s)
-        self._dispatch(now_s)
+                self._requeue(job)
 
     def peer_fault(self, name: str, clause: str, text: str) -> None:
         """Take note that something a peer sent was refused."""
@@ -161,10 +159,6 @@ class Run:
             case Broken():
                 self._fail(job, Reason.SCHEME_FAILED, result.text, now_s)
 
-    def settle(self, now_s: float) -> None:
-        """Send what can be sent now; to be called when all results at hand have been handed in."""
-        self._dispatch(now_s)
-
     def _fail(self, job: Job, reason: Reason, text: str, now_s: float) -> None:
         self.counters["failures"] += 1
         self._keep(records.failure_record(job, reason, text))
@@ -172,7 +166,8 @@ class Run:
 
     # --- the air -----------------------------------------------------------------------------------------------------
 
-    def _dispatch(self, now_s: float) -> None:
+    def settle(self, now_s: float) -> None:
+        """Choose what goes on the air; to be called when `take` has nothing left, so that all who want it share it."""
         if not self.unfinished:
             self.finished = True
         if self._air is not None or self._radio is None or self._gathering(now_s):
@@ -223,21 +218,21 @@ class Run:
         if self._radio is not None:
             self._commands.append(Send(name=self._radio, message=message))
 
-    def _requeue(self, job: Job, now_s: float) -> None:
+    def _requeue(self, job: Job) -> None:
         """Put a request that is on the air back among those that wait for it."""
         job.stage = Stage.PENDING
         if self._air is not None:
             self._air.waiting.pop(job.ue, None)
-            self._end_if_answered(now_s)
+            self._end_if_answered()
 
-    def _withdraw(self, now_s: float) -> None:
+    def _withdraw(self) -> None:
         """Take the transmission back, with all that wait for it."""
         if self._air is not None:
             for ue in list(self._air.waiting):
                 self._jobs[ue].stage = Stage.PENDING
             self._air = None
 
-    def _end_if_answered(self, now_s: float) -> None:
+    def _end_if_answered(self) -> None:
         if self._air is not None and not self._air.waiting:
             self._air = None
 
@@ -295,7 +290,9 @@ class Run:
             raise PeerFaultError("5.3", f"no snapshot of epoch {message.epoch} is awaited")
         snapshot = snapshot_from_message(message, self._facts)
         (ue,) = air.waiting
-        self._answered(ue, air, snapshot, "snapshot", {"snapshot": message.samples.astype(np.complex64, copy=False)}, now_s)
+        self._answered(
+            ue, air, snapshot, "snapshot", {"snapshot": message.samples.astype(np.complex64, copy=False)}, now_s
+        )
 
     def _answered(
         self, ue: str, air: _Transmission, answer: Answer, kind: str, samples: Mapping[str, Samples], now_s: float
@@ -306,7 +303,7 @@ class Run:
         record = records.answer_record(kind, job, air.epoch, answer, 1e3 * (now_s - air.sent_s))
         self._keep(record, samples if self._section.record_samples else {})
         self._advance(job, answer)
-        self._end_if_answered(now_s)
+        self._end_if_answered()
 
     def _heard_declined(self, name: str, declined: msg.Declined, now_s: float) -> None:
         air = self._current(declined.epoch)
@@ -324,7 +321,6 @@ class Run:
         if self._air is not None and now_s - self._air.sent_s > self._section.request_deadline_s:
             self._deadline(self._air, now_s)
         self._expire_absent(now_s)
-        self._dispatch(now_s)
 
     def _deadline(self, air: _Transmission, now_s: float) -> None:
         if air.ready is None:
@@ -350,14 +346,14 @@ class Run:
             self._give_up([ue], reason, f"{text}, tried {job.attempts} times", now_s)
         else:
             self.counters["retries"] += 1
-            self._requeue(job, now_s)
+            self._requeue(job)
 
     def _give_up(self, ues: list[str], reason: Reason, text: str, now_s: float) -> None:
         for ue in ues:
             if self._air is not None:
                 self._air.waiting.pop(ue, None)
             self._fail(self._jobs[ue], reason, text, now_s)
-        self._end_if_answered(now_s)
+        self._end_if_answered()
 
     def _expire_absent(self, now_s: float) -> None:
         rejoin_s = self._section.rejoin_s

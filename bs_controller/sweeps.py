@@ -41,7 +41,9 @@ class GroupFoci:
 
     def __post_init__(self) -> None:
         if not self.range_m or len(self.range_m) != len(self.angle_rad):
-            raise ValueError(f"each group needs a range and an angle, got {len(self.range_m)} and {len(self.angle_rad)}")
+            raise ValueError(
+                f"each group needs a range and an angle, got {len(self.range_m)} and {len(self.angle_rad)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from bs_controller.detection import AngleProfile, detect
 from bs_controller.imaging import Imager
 from bs_controller.schemes.answers import snapshot_from
 from bs_controller.sweeps import Fix, Localization, Sounding, Target
-from protocol.testbed import Positive, TestbedFacts
+from protocol.testbed import NonNegative, Positive, TestbedFacts
 
 
 class NothingDetectedError(RuntimeError):
@@ -29,6 +29,7 @@ class BackprojectionOptions(
     range_max_m: Positive | None = None
     threshold_db: Annotated[float, Meta(lt=0, ge=-120)] = -15.0
     max_targets: Annotated[int, Meta(ge=1, le=64)] = 4
+    excess_max_m: NonNegative = 20.0
     angle_profile: AngleProfile = "max"
 
 
@@ -77,6 +78,7 @@ class Backprojection:
             snapshot.samples,
             threshold_db=options.threshold_db,
             max_targets=options.max_targets,
+            excess_max_m=options.excess_max_m,
             angle_profile=options.angle_profile,
         )
         if not found:

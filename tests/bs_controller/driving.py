@@ -4,6 +4,7 @@ Sweeps are nonuniform FFTs, so that a thousand users take about a second; `test_
 The amplitude is constant over the band, as in [CBS, Figs. 3-4].
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import finufft
@@ -69,15 +70,20 @@ class Drive:
     requests: list[Request] = field(default_factory=list)
 
     def fix(self, scheme: Scheme) -> Fix:
-        localization = scheme.locate()
-        request = next(localization)
-        while True:
+        fixes: list[Fix] = []
+
+        def located() -> Generator[Request, Answer, None]:
+            fixes.append((yield from scheme.locate()))
+
+        localization = located()
+        request = next(localization, None)
+        while request is not None:
             self.requests.append(request)
             try:
                 request = localization.send(self._answer(request))
-            except StopIteration as stop:
-                assert isinstance(stop.value, Fix)
-                return stop.value
+            except StopIteration:
+                break
+        return fixes[0]
 
     def _answer(self, request: Request) -> Answer:
         if isinstance(request, Sounding):

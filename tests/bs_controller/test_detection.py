@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bs_controller.detection import detect, refined
+from bs_controller.detection import Detection, detect, refined
 from bs_controller.imaging import Imager
 from protocol.testbed import SectorArray, SubcarrierGrid, Uplink
 from tests.oracles import dense_snapshot
@@ -68,8 +68,9 @@ def test_noise_moves_the_user_little_and_adds_no_point() -> None:
 def test_refinement_stays_near_the_cell_it_started_from() -> None:
     imager = imager_at(3.5e9)
     samples = dense_snapshot(imager.uplink, [(1 + 0j, 10.0, 0.5, 0.0)], C_M_S)
+    start = Detection(range_m=10.0, angle_rad=-0.5, excess_m=0.0, power_w=0.0)
     cell_rad = imager.angle_rad[1] - imager.angle_rad[0]
-    assert abs(refined(imager, samples, 10.0, -0.5).angle_rad + 0.5) <= 2 * cell_rad + 1e-12  # rounding
+    assert abs(refined(imager, samples, start, search_excess=False).angle_rad + 0.5) <= 2 * cell_rad + 1e-12  # rounding
 
 
 def test_empty_snapshot_shows_nothing() -> None:
