@@ -15,4 +15,4 @@ def _print_record(record: Record, recorded: bool) -> None:
 
 if __name__ == "__main__":
     options = arguments("Controller of the near-field testbed", named=False)
-    sys.exit(main(options.file, options.run_dir, _print_record, patient=False))
+    sys.exit(main(options.file, options.run_dir, _print_record, patient=False, quiet=options.quiet))

@@ -45,7 +45,7 @@ def setting_from_focus(focus: Trajectory | GroupFoci, facts: TestbedFacts) -> Se
     Raises
     ------
     ValueError
-        If the subcarriers cannot be cut into as many equal groups as there are foci.
+        If the subcarriers cannot be cut into as many equal groups as there are foci, or a range is not positive.
     """
     phase_cycles, delay_s = _phase_and_delay(focus, facts)
     return Setting(
@@ -70,8 +70,7 @@ def focus_of_subcarrier(trajectory: Trajectory, facts: TestbedFacts) -> tuple[Fl
     Returns
     -------
     range_m, angle_rad
-        Both ``(subcarrier,)``. The range is infinite where the beam does not converge, both are nan where the beam
-        would have to point beyond +-90 degrees.
+        Both ``(subcarrier,)``. The range is infinite where the beam does not converge.
     """
     grid = facts.downlink.grid
     f_m, share = grid.frequency_hz, np.linspace(0.0, 1.0, grid.count)
@@ -150,8 +149,8 @@ def _distance_m(
 ) -> Floats:
     """Return exact distances from points to elements [CBS, eq. (2) before its expansion], ``(point, element)``."""
     r, theta = np.asarray(range_m)[:, np.newaxis], np.asarray(angle_rad)[:, np.newaxis]
-    if not (r > 0).all():
-        raise ValueError(f"a focus must lie at a positive range, got {r.min():g} m")
+    if not ((r > 0) & np.isfinite(r)).all():
+        raise ValueError(f"foci must lie at positive finite ranges, got {r.min():g} to {r.max():g} m")
     x = facts.downlink.array.element_x_m
     distance: Floats = np.sqrt(r**2 + x**2 - 2 * r * x * np.sin(theta))
     return distance
@@ -161,8 +160,8 @@ def _focus_from_parts(*parts: tuple[Floats, float, float]) -> tuple[Floats, Floa
     """Return foci from the sines and curvatures that weighted points contribute, both ``(subcarrier,)``."""
     sine = sum((weight * np.sin(theta) for weight, _, theta in parts), start=np.float64(0))
     bend = sum((weight * np.cos(theta) ** 2 / r for weight, r, theta in parts), start=np.float64(0))
-    sine = np.where(np.abs(sine) <= 1, sine, np.nan)
+    sine = np.clip(sine, -1, 1)  # weights add up to one at most, so only rounding goes beyond
     with np.errstate(divide="ignore", invalid="ignore"):
         curvature = bend / (1 - sine**2)
-        range_m = np.where(curvature > 0, 1 / curvature, np.where(np.isnan(sine), np.nan, np.inf))
+        range_m = np.where(curvature > 0, 1 / curvature, np.inf)
     return range_m, np.arcsin(sine)

@@ -76,7 +76,8 @@ def detect(
     Returns
     -------
     detections
-        Sorted by power; empty if the snapshot is zero. Only the strongest is taken to have no excess.
+        The user first, whose path is the strongest of those without excess, then scatterers by power; empty if the
+        snapshot is zero.
     """
     found: list[Detection] = []
     waves: list[ComplexArray] = []
@@ -94,7 +95,7 @@ def detect(
         residual = residual - waves[-1]
     if len(found) > 1:
         found = _polished(imager, residual, found, waves)
-    return sorted(found, key=lambda point: -point.power_w)
+    return [*found[:1], *sorted(found[1:], key=lambda point: -point.power_w)]
 
 
 def refined(imager: Imager, samples: ComplexArray, start: Detection, *, search_excess: bool) -> Detection:
@@ -123,9 +124,8 @@ def refined(imager: Imager, samples: ComplexArray, start: Detection, *, search_e
     # the objective is not smooth at the array itself
     nearest_m = max(imager.range_m.min() - cell[0], 1.001 * imager.uplink.array.radius_m)
     point = np.array([start.range_m, start.angle_rad, start.excess_m])
-    around = np.array([np.inf, 2 * cell[1], np.inf])
-    box = np.array([point - around, point + around])
-    box[:, 0] = nearest_m, imager.range_m.max() + cell[0]
+    farthest_m, reach_rad = imager.range_m.max() + cell[0], 2 * cell[1]
+    box = np.array([[nearest_m, start.angle_rad - reach_rad, 0.0], [farthest_m, start.angle_rad + reach_rad, np.inf]])
     reaches = ((1, cell[1]), (0, _SCAN_REACH_M), (2, cell[2]), (1, cell[1] / 2), (0, _SCAN_REACH_M / 4))
     for axis, reach in reaches:
         if reach:

@@ -12,6 +12,8 @@ of spectra does it [SUCA, eqs. (16)-(18)]. Three facts make that cheap, none of 
 Nothing is detected here; see `detection.py`.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
@@ -23,7 +25,7 @@ ComplexArray = npt.NDArray[np.complex128]
 AnyComplex = npt.NDArray[np.complex64 | np.complex128]
 ComplexType = type[np.complex64] | type[np.complex128]
 
-DEFAULT_TABLE_LIMIT_BYTES = 2**30
+DEFAULT_LIMIT_BYTES = 2**30
 _WORK_BYTES = 2**24  # of one block of ranges while the table is built
 
 
@@ -44,13 +46,13 @@ class Imager:
         Speed of light.
     dtype
         ``complex64`` (relative error about 3e-7) or ``complex128`` (about 1e-14, twice the time and memory).
-    table_limit_bytes
-        Largest table of spectra to plan.
+    limit_bytes
+        Most memory to take for the table of spectra and while it is filled.
 
     Raises
     ------
     TableTooLargeError
-        If the table would be larger than `table_limit_bytes`.
+        If that would be more than `limit_bytes`.
     ValueError
         If a range lies on or inside the array's circle.
     """
@@ -61,7 +63,7 @@ class Imager:
         range_m: Floats,
         c_m_s: float,
         dtype: ComplexType = np.complex64,
-        table_limit_bytes: int = DEFAULT_TABLE_LIMIT_BYTES,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
     ) -> None:
         if range_m.size == 0 or range_m.min() <= uplink.array.radius_m:
             raise ValueError(f"ranges must exceed the array's radius of {uplink.array.radius_m:g} m, got {range_m}")
@@ -71,7 +73,8 @@ class Imager:
         distance_m = _lag_distance_m(uplink, range_m)
         self._basis, residual = _band_basis(uplink, distance_m, c_m_s, _band_tolerance(dtype))
         shape = (self._length // 2 + 1, range_m.size, residual.shape[1])
-        self._refuse_above(table_limit_bytes, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        work_bytes = max(_WORK_BYTES, 16 * uplink.array.elements * uplink.grid.count)
+        self._refuse_above(limit_bytes, math.prod(shape) * np.dtype(dtype).itemsize + work_bytes)
         self._table = np.empty(shape, dtype=dtype)
         self._basis = self._basis.astype(dtype)
         _fill_table(self._table, uplink, distance_m, residual, c_m_s)
@@ -122,7 +125,7 @@ class Imager:
         if needed_bytes > limit_bytes:
             raise TableTooLargeError(
                 f"an image of {self.range_m.size} ranges, {self.uplink.array.elements} elements and "
-                f"{self.uplink.grid.count} subcarriers needs a table of {needed_bytes / 1e6:.0f} MB, "
+                f"{self.uplink.grid.count} subcarriers needs {needed_bytes / 1e6:.0f} MB, "
                 f"the limit is {limit_bytes / 1e6:.0f} MB"
             )
 

@@ -235,7 +235,7 @@ async def _serve(loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *,
     return 0 if await process.run() else 1
 
 
-def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool) -> int:
+def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool, quiet: bool = False) -> int:
     """Carry out one run of a testbed file and record it in `directory`; return the exit status.
 
     Parameters
@@ -245,7 +245,7 @@ def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool) -> 
     patient
         Wait for ever for peers that never came, as suits a controller that a person started by hand.
     """
-    set_up_logging("controller", directory)
+    set_up_logging("controller", directory, quiet=quiet)
     try:
         loaded = read_testbed(path)
         loaded.section("controller", ControllerSection)

@@ -7,4 +7,4 @@ from protocol.shell import arguments
 
 if __name__ == "__main__":
     options = arguments("Emulated radio of the near-field testbed", named=False)
-    sys.exit(main(options.file, run_directory=options.run_dir))
+    sys.exit(main(options.file, run_directory=options.run_dir, quiet=options.quiet))

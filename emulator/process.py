@@ -18,6 +18,7 @@ from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities
 from protocol.shell import run_until_stopped, set_up_logging
 from protocol.transport import Route, Router
+from protocol.versions import software
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ NAME = "radio"
 class EmulatorProcess:
     """The emulated radio between controller and UE receivers."""
 
-    def __init__(self, loaded: LoadedTestbed, run_directory: Path | None, software: str) -> None:
+    def __init__(self, loaded: LoadedTestbed, run_directory: Path | None) -> None:
         section = loaded.section("emulator", EmulatorSection)
         shared = facts(loaded.file)
         scene = Scene.from_section(section, shared)
@@ -40,7 +41,7 @@ class EmulatorProcess:
         hello = Hello(
             name=NAME,
             versions=(PROTOCOL_VERSION,),
-            software=software,
+            software=software(),
             digest=shared.digest(),
             facts=shared,
             capabilities=RadioCapabilities(front_end=self._server.limits),
@@ -92,9 +93,9 @@ class EmulatorProcess:
         self._server.truth.clear()
 
 
-async def _serve(loaded: LoadedTestbed, run_directory: Path | None, software: str) -> int:
+async def _serve(loaded: LoadedTestbed, run_directory: Path | None) -> int:
     try:
-        process = EmulatorProcess(loaded, run_directory, software)
+        process = EmulatorProcess(loaded, run_directory)
     except (ValueError, OSError) as error:
         logger.error("cannot start: %s", error)
         return 2
@@ -107,13 +108,13 @@ async def _serve(loaded: LoadedTestbed, run_directory: Path | None, software: st
     return 0
 
 
-def main(path: Path, *, run_directory: Path | None = None, software: str = "nftestbed") -> int:
+def main(path: Path, *, run_directory: Path | None = None, quiet: bool = False) -> int:
     """Run the emulator until it is stopped; return the exit status."""
-    set_up_logging("emulator", run_directory)
+    set_up_logging("emulator", run_directory, quiet=quiet)
     try:
         loaded = read_testbed(path)
         loaded.section("emulator", EmulatorSection)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
         return 2
-    return run_until_stopped(_serve(loaded, run_directory, software), stopped=0)
+    return run_until_stopped(_serve(loaded, run_directory), stopped=0)

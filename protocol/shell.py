@@ -92,7 +92,7 @@ async def _watch_parent(task: asyncio.Future[int]) -> None:
     if SUPERVISED not in os.environ:
         await asyncio.Event().wait()
     parent = int(os.environ[SUPERVISED])
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 - the kernel sends no event
         await asyncio.sleep(PARENT_CHECK_S)
     task.cancel()
 
@@ -103,6 +103,7 @@ def arguments(description: str, *, named: bool) -> argparse.Namespace:
     """Return the command line of a process that another program starts; people use ``nftestbed``."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("file", type=Path, help="testbed file")
+    parser.add_argument("--quiet", action="store_true", help="say only what needs attention")
     parser.add_argument("--run-dir", type=Path, default=None, help="run directory for logs and records")
     if named:
         parser.add_argument("--name", required=True, help="name of the UE in the testbed file")

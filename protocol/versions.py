@@ -25,3 +25,8 @@ def package_version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def software() -> str:
+    """Return what a hello says of the software that speaks."""
+    return f"nftestbed {package_version('nftestbed')}"

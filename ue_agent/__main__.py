@@ -7,4 +7,4 @@ from ue_agent.process import main
 
 if __name__ == "__main__":
     options = arguments("UE agent of the near-field testbed", named=True)
-    sys.exit(main(options.file, options.name, run_directory=options.run_dir))
+    sys.exit(main(options.file, options.name, run_directory=options.run_dir, quiet=options.quiet))

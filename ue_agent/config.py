@@ -1,5 +1,7 @@
 """The `ue_agent` section of the testbed file."""
 
+import msgspec
+
 from protocol.config import Section
 
 
@@ -7,4 +9,4 @@ class UeAgentSection(Section, frozen=True):
     """Which receiver driver the UE reads, and the options that the driver takes."""
 
     receiver: str = "emulated"
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)

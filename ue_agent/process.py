@@ -1,6 +1,5 @@
 """The UE agent's process: joins control link, rules and receiver (shell, no formula)."""
 
-import asyncio
 import logging
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed
 from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, FeedbackKind, Hello, Message, UeCapabilities
 from protocol.shell import run_until_stopped, set_up_logging
+from protocol.versions import software
 from ue_agent.agent import Agent, Command, Say
 from ue_agent.config import UeAgentSection
 from ue_agent.receiver import ComplexArray, Receiver, ReceiverContext, receiver_factory
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 class UeProcess:
     """One UE: what the controller says goes to the agent, what the agent commands goes to receiver and link."""
 
-    def __init__(self, loaded: LoadedTestbed, name: str, software: str) -> None:
+    def __init__(self, loaded: LoadedTestbed, name: str) -> None:
         section = loaded.section("ue_agent", UeAgentSection)
         shared = facts(loaded.file)
         hello = Hello(
             name=name,
             versions=(PROTOCOL_VERSION,),
-            software=software,
+            software=software(),
             digest=shared.digest(),
             facts=shared,
             capabilities=UeCapabilities(feedback_kinds=tuple(FeedbackKind)),
@@ -57,9 +57,9 @@ class UeProcess:
                 self._receiver.listen(command.epoch)
 
 
-async def _serve(loaded: LoadedTestbed, name: str, software: str) -> int:
+async def _serve(loaded: LoadedTestbed, name: str) -> int:
     try:
-        await UeProcess(loaded, name, software).run()
+        await UeProcess(loaded, name).run()
     except RefusedError as error:
         logger.error("%s: the controller refuses this UE: %s", name, error)
         return 1
@@ -69,15 +69,13 @@ async def _serve(loaded: LoadedTestbed, name: str, software: str) -> int:
     return 0
 
 
-def main(path: Path, name: str, *, run_directory: Path | None = None, software: str = "nftestbed") -> int:
+def main(path: Path, name: str, *, run_directory: Path | None = None, quiet: bool = False) -> int:
     """Run the UE of this name until it is stopped; return the exit status."""
-    set_up_logging(name, run_directory)
+    set_up_logging(name, run_directory, quiet=quiet)
     try:
         loaded = read_testbed(path)
         loaded.section("ue_agent", UeAgentSection)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
         return 2
-    return run_until_stopped(_serve(loaded, name, software), stopped=0)
-
-
+    return run_until_stopped(_serve(loaded, name), stopped=0)

@@ -1,4 +1,7 @@
-"""Uplink backprojection: one sounding, one image, the strongest point is the user [SUCA, Algorithm 1]."""
+"""Uplink backprojection: one sounding, the strongest point of its image is the user [SUCA, Algorithm 1].
+
+How points are found, and where that differs from the paper, is in `detection.py`; this file holds no formula.
+"""
 
 import threading
 from dataclasses import dataclass, field
@@ -22,7 +25,11 @@ class NothingDetectedError(RuntimeError):
 class BackprojectionOptions(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="backprojection", tag_field="scheme"
 ):
-    """The image's ranges, by default from 1 m to 20 m outside the array's circle, and when to stop looking for points."""
+    """The image's ranges, by default from 1 m to 20 m outside the array's circle, and how points are looked for.
+
+    A point beside the user is reported down to `threshold_db` of the user's power, if its path is longer than its
+    distance by `excess_max_m` at most. ``angle_profile: sum`` is as published and fails for users close to the array.
+    """
 
     range_points: Annotated[int, Meta(ge=2, le=65536)] = 200
     range_min_m: Positive | None = None

@@ -66,8 +66,8 @@ def test_table_at_full_size_is_small() -> None:
 
 
 def test_table_above_the_limit_is_refused_with_both_numbers() -> None:
-    with pytest.raises(TableTooLargeError, match=r"needs a table of \d+ MB, the limit is 1 MB"):
-        Imager(FULL, np.linspace(2, 21, 200), C_M_S, table_limit_bytes=1_000_000)
+    with pytest.raises(TableTooLargeError, match=r"needs 25 MB, the limit is 1 MB"):
+        Imager(FULL, np.linspace(2, 21, 200), C_M_S, limit_bytes=1_000_000)
 
 
 def test_range_inside_the_circle_is_refused() -> None:

@@ -1,0 +1,53 @@
+"""What must hold between the sections of a testbed file before any process is started."""
+
+from dataclasses import dataclass
+
+from bs_controller.config import ControllerSection
+from bs_controller.schemes import scheme_from_options
+from emulator.config import EmulatorSection
+from emulator.scene import Scene
+from protocol.config import ConfigError, LoadedTestbed, facts
+from ue_agent.config import UeAgentSection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedTestbed:
+    """A testbed file of which every section has been read and fits the others."""
+
+    loaded: LoadedTestbed
+    controller: ControllerSection
+    emulator: EmulatorSection
+    ue_agent: UeAgentSection
+
+    @property
+    def expected_fixes(self) -> int:
+        """Return how many fixes a run of this file is asked for."""
+        return len(self.controller.ues) * len(self.controller.schemes) * self.controller.rounds
+
+
+def checked(loaded: LoadedTestbed) -> CheckedTestbed:
+    """Return the file with all its sections.
+
+    Raises
+    ------
+    ConfigError
+        If a section does not fit its type, the testbed, or the other sections.
+    """
+    controller = loaded.section("controller", ControllerSection)
+    emulator = loaded.section("emulator", EmulatorSection)
+    shared = facts(loaded.file)
+    for ue in controller.ues:
+        if ue not in emulator.users:
+            known = ", ".join(emulator.users) or "none"
+            raise ConfigError(f"{loaded.path}: controller.ues: expected users of the emulator ({known}), got {ue}")
+    try:
+        Scene.from_section(emulator, shared)
+    except ValueError as error:
+        raise ConfigError(f"{loaded.path}: emulator: {error}") from error
+    for options in controller.schemes:
+        try:
+            scheme_from_options(options, shared)
+        except ValueError as error:
+            raise ConfigError(f"{loaded.path}: controller.schemes: {error}") from error
+    ue_agent = loaded.section("ue_agent", UeAgentSection)
+    return CheckedTestbed(loaded=loaded, controller=controller, emulator=emulator, ue_agent=ue_agent)

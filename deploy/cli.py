@@ -1,0 +1,172 @@
+"""The command ``nftestbed``: reads what a person wants and calls the piece that does it; nothing is computed here.
+
+Each command imports what it needs when it is called, so that ``--help`` answers at once.
+"""
+
+import datetime
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from deploy.checks import CheckedTestbed
+
+WIDTH_OF_FILES = 120
+
+app = typer.Typer(
+    name="nftestbed",
+    help="Near-field XL-MIMO localization testbed.\n\nExample: nftestbed run deploy/testbeds/demo.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+TestbedPath = Annotated[Path, typer.Argument(metavar="FILE", help="Testbed file (YAML).", show_default=False)]
+RunDirectory = Annotated[
+    Path | None,
+    typer.Option("--run-dir", metavar="DIR", help="Where to record; a new folder under runs/ by default."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
+
+
+@app.command(epilog="Example: nftestbed run deploy/testbeds/demo.yaml --json > result.json")
+def run(file: TestbedPath, run_dir: RunDirectory = None, json: AsJson = False) -> None:
+    """Run emulator, UE agents and controller on this machine until every user is located.
+
+    Exit status: 0 if every user got a fix from every scheme, 1 if not, 2 if the file is wrong, 130 if stopped.
+    """
+    from deploy.launch import run_testbed  # noqa: PLC0415
+    from protocol.shell import run_until_stopped, set_up_logging  # noqa: PLC0415
+
+    testbed = _checked(file)
+    directory = _run_directory(run_dir, testbed.loaded.file.name)
+    set_up_logging("launcher", directory, quiet=True)
+    _carry_out(
+        testbed,
+        directory,
+        lambda on_record: run_until_stopped(run_testbed(testbed, directory, on_record), stopped=130),
+        as_json=json,
+    )
+
+
+@app.command(epilog="Example: nftestbed controller deploy/testbeds/demo.yaml --run-dir runs/today")
+def controller(file: TestbedPath, run_dir: RunDirectory = None, json: AsJson = False) -> None:
+    """Run the controller alone: it waits for the radio and the UEs of the file, locates them, and ends.
+
+    Give the emulator the same --run-dir to see the truth beside the fixes.
+    """
+    from bs_controller.process import main as controller_main  # noqa: PLC0415
+
+    testbed = _checked(file)
+    directory = _run_directory(run_dir, testbed.loaded.file.name)
+    _carry_out(
+        testbed, directory, lambda on_record: controller_main(file, directory, on_record, patient=True), as_json=json
+    )
+
+
+@app.command(epilog="Example: nftestbed emulator deploy/testbeds/demo.yaml --run-dir runs/today")
+def emulator(file: TestbedPath, run_dir: RunDirectory = None) -> None:
+    """Run the emulated radio alone; it serves any controller of the same file until it is stopped.
+
+    With --run-dir it writes the ground truth to DIR/truth.jsonl.
+    """
+    from emulator.process import main as emulator_main  # noqa: PLC0415
+
+    raise typer.Exit(emulator_main(file, run_directory=run_dir))
+
+
+@app.command(epilog="Example: nftestbed ue deploy/testbeds/demo.yaml --name ue-1")
+def ue(
+    file: TestbedPath,
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Name of the UE in the file.", show_default=False)
+    ],
+    run_dir: RunDirectory = None,
+) -> None:
+    """Run one UE agent alone; it joins any controller of the same file, early or late, until it is stopped."""
+    from ue_agent.process import main as ue_main  # noqa: PLC0415
+
+    raise typer.Exit(ue_main(file, name, run_directory=run_dir))
+
+
+def _checked(file: Path) -> "CheckedTestbed":
+    from deploy.checks import checked  # noqa: PLC0415
+    from protocol.config import ConfigError, read_testbed  # noqa: PLC0415
+
+    try:
+        return checked(read_testbed(file))
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+
+
+def _run_directory(wanted: Path | None, name: str) -> Path:
+    if wanted is not None:
+        return wanted
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return Path("runs") / f"{stamp}-{name}"
+
+
+def _carry_out(
+    testbed: "CheckedTestbed",
+    directory: Path,
+    work: "Callable[[Callable[[Mapping[str, object], bool], None]], int]",
+    *,
+    as_json: bool,
+) -> None:
+    """Do the work under a progress display, print its result, and exit with its status."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from deploy.progress import display  # noqa: PLC0415
+
+    records: list[tuple[Mapping[str, object], bool]] = []
+    fixes_per_ue = testbed.expected_fixes // len(testbed.controller.ues)
+    with display(testbed.controller.ues, fixes_per_ue, Console(stderr=True)) as shown:
+
+        def on_record(record: "Mapping[str, object]", recorded: bool) -> None:
+            records.append((record, recorded))
+            shown.show(record)
+
+        status = work(on_record)
+    if status in {0, 1} or any(record["kind"] == "fix" for record, _ in records):
+        status = _report(testbed, directory, records, status, as_json=as_json)
+    raise typer.Exit(status)
+
+
+def _report(
+    testbed: "CheckedTestbed",
+    directory: Path,
+    records: "list[tuple[Mapping[str, object], bool]]",
+    status: int,
+    *,
+    as_json: bool,
+) -> int:
+    import msgspec  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+
+    from deploy.results import print_result, result_from_records  # noqa: PLC0415
+    from deploy.truth import truth_records  # noqa: PLC0415
+    from protocol.versions import versions  # noqa: PLC0415
+
+    result = result_from_records(
+        str(directory.resolve()), records, truth_records(directory), versions(), testbed.expected_fixes
+    )
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n")
+    else:
+        print_result(result, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+    return status if status != 0 or result.complete else 1
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Start all processes of a testbed on this machine, watch over them, and end them (shell).
+
+Links are ``ipc://`` in a private directory. The launcher reads the controller's records from a pipe, so that a full disk does
+not hide them; everything else goes to the run directory. Each child stops by itself if the launcher is gone.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from deploy.checks import CheckedTestbed
+from protocol.config import LinksSection, LoadedTestbed, resolved
+from protocol.shell import SUPERVISED
+
+logger = logging.getLogger(__name__)
+
+Record = dict[str, object]
+OnRecord = Callable[[Record, bool], None]
+
+MAX_RESTARTS = 3
+GRACE_S = 1.5
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Child:
+    name: str
+    module: str
+    options: tuple[str, ...] = ()
+
+
+async def run_testbed(testbed: CheckedTestbed, run_directory: Path, on_record: OnRecord) -> int:
+    """Run a testbed from start to end and return the controller's exit status; cancellation ends every process."""
+    with tempfile.TemporaryDirectory(prefix="nftestbed-") as private:  # mode 0700
+        file = Path(private) / "testbed.yaml"
+        file.write_text(_with_private_links(testbed.loaded, Path(private)), encoding="utf-8")
+        peers = [_Child(name="emulator", module="emulator")]
+        peers += [_Child(name=ue, module="ue_agent", options=("--name", ue)) for ue in testbed.controller.ues]
+        async with asyncio.TaskGroup() as tasks:
+            watching = [tasks.create_task(_keep_alive(child, file, run_directory), name=child.name) for child in peers]
+            try:
+                return await _controller(file, run_directory, on_record)
+            finally:
+                for task in watching:
+                    task.cancel()
+
+
+def _with_private_links(loaded: LoadedTestbed, private: Path) -> str:
+    links = LinksSection(control=f"ipc://{private}/control", air=f"ipc://{private}/air")
+    file = msgspec.structs.replace(loaded.file, links=links)
+    return resolved(LoadedTestbed(path=loaded.path, file=file, document=loaded.document))
+
+
+async def _controller(file: Path, run_directory: Path, on_record: OnRecord) -> int:
+    child = _Child(name="controller", module="bs_controller")
+    async with _started(child, file, run_directory, stdout=asyncio.subprocess.PIPE) as process:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        async for line in process.stdout:
+            record = json.loads(line)
+            recorded = bool(record.pop("recorded"))
+            on_record(record, recorded)
+        return await process.wait()
+
+
+async def _keep_alive(child: _Child, file: Path, run_directory: Path) -> None:
+    """Start a peer again when it was killed; a peer that gave up by itself would do so again."""
+    for _ in range(MAX_RESTARTS + 1):
+        async with _started(child, file, run_directory, stdout=asyncio.subprocess.DEVNULL) as process:
+            status = await process.wait()
+        if status >= 0:
+            logger.error("%s ended by itself with status %d", child.name, status)
+            return
+        logger.warning("%s was killed by %s; starting it again", child.name, signal.Signals(-status).name)
+    logger.error("%s was killed %d times; giving it up", child.name, MAX_RESTARTS + 1)
+
+
+@asynccontextmanager
+async def _started(
+    child: _Child, file: Path, run_directory: Path, *, stdout: int
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start a process; its standard error is passed on line by line; leaving ends it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", child.module, str(file), "--run-dir", str(run_directory), "--quiet"),
+        *child.options,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=asyncio.subprocess.PIPE,
+        env={**_ONE_THREAD, **os.environ, SUPERVISED: str(os.getpid())},
+        start_new_session=True,  # Ctrl-C reaches the launcher alone, which then ends the others in order
+        limit=1 << 20,
+    )
+    relay = asyncio.create_task(_relay(child.name, process), name=f"stderr of {child.name}")
+    try:
+        yield process
+    finally:
+        await asyncio.shield(_end(process))
+        await relay
+
+
+async def _relay(name: str, process: asyncio.subprocess.Process) -> None:
+    assert process.stderr is not None  # noqa: S101 - it was asked for
+    async for line in process.stderr:
+        sys.stderr.write(f"{name}: {line.decode(errors='replace')}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(GRACE_S):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
