@@ -94,6 +94,42 @@ def ue(
     raise typer.Exit(ue_main(file, name, run_directory=run_dir))
 
 
+@app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")
+def bench(
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="One benchmark; may be repeated.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Measure what must be fast, each row against a baseline in the same run; from a source checkout.
+
+    Exit status: 0 if every row meets its target, 1 if not, 2 if it could not be run.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from deploy.bench import BenchmarkError, measured, print_rows  # noqa: PLC0415
+
+    rows = []
+    try:
+        for row in measured(Path.cwd(), only or []):
+            typer.echo(f"{row.name}: {row.ours_ms:.3f} ms", err=True)
+            rows.append(row)
+    except BenchmarkError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    if json:
+        _print_json({"rows": rows})
+    else:
+        print_rows(rows, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+    raise typer.Exit(0 if all(row.met for row in rows) else 1)
+
+
+def _print_json(document: object) -> None:
+    import msgspec  # noqa: PLC0415
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
 def _checked(file: Path) -> "CheckedTestbed":
     from deploy.checks import checked  # noqa: PLC0415
     from protocol.config import ConfigError, read_testbed  # noqa: PLC0415
@@ -146,7 +182,6 @@ def _report(
     *,
     as_json: bool,
 ) -> int:
-    import msgspec  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
 
     from deploy.results import print_result, result_from_records  # noqa: PLC0415
@@ -157,7 +192,7 @@ def _report(
         str(directory.resolve()), records, truth_records(directory), versions(), testbed.expected_fixes
     )
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n")
+        _print_json(result)
     else:
         print_result(result, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
     return status if status != 0 or result.complete else 1

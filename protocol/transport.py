@@ -1,7 +1,8 @@
 """ZeroMQ sockets as frames in and frames out on an asyncio loop; the only importer of `zmq` (SPEC 2).
 
 A plain socket and `add_reader`, drained until it would block: the descriptor is edge-triggered, so its events are looked at
-again after every send. A send never blocks: what a peer cannot take now waits in a bounded outbox of its own.
+again after every send that is not part of a drain. A send never blocks: what a peer cannot take now waits in a bounded
+outbox of its own.
 """
 
 import asyncio
@@ -22,6 +23,10 @@ HIGH_WATER_MARK = 64
 OUTBOX_MESSAGES = 128
 DRAIN_AT_ONCE = 128
 RETRY_S = 0.01
+ZERO_COPY_BYTES = 65536  # below it, copying a frame costs less than telling when ZeroMQ is done with it
+# plain numbers: combining the library's flags as enumerations costs more than sending a small message
+NOW, NOW_AND_MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+READABLE = int(zmq.POLLIN)
 
 OnFrames = Callable[[Route, list[bytes]], None]
 
@@ -45,6 +50,7 @@ class _Socket:
         self._loop = asyncio.get_running_loop()
         self._descriptor = -1
         self._drain_planned = False
+        self._draining = False
 
     def _start(self) -> None:
         self._descriptor = int(self._socket.getsockopt(zmq.FD))
@@ -57,27 +63,48 @@ class _Socket:
             self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:
-        self._drain_planned = False
+        self._drain_planned, self._draining = False, True
+        try:
+            self._deliver_queued()
+        finally:
+            self._draining = False
+
+    def _deliver_queued(self) -> None:
         for _ in range(DRAIN_AT_ONCE):
             if self._socket.closed:
                 return
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                frames = self._received()
             except zmq.Again:
                 return
             self._deliver(frames)
+            if self._socket.closed or not self._readable():  # cheaper than an exception that says the same
+                return
         self._plan_drain()
+
+    def _received(self) -> list[bytes]:
+        frame = self._socket.recv(NOW, copy=False)
+        frames = [frame.bytes]
+        while frame.more:
+            frame = self._socket.recv(NOW, copy=False)
+            frames.append(frame.bytes)
+        return frames
+
+    def _readable(self) -> bool:
+        return bool(int(self._socket.get(zmq.EVENTS)) & READABLE)
 
     def _deliver(self, frames: list[bytes]) -> None:
         raise NotImplementedError
 
     def _try_send(self, frames: Sequence[Frame]) -> bool:
+        send = self._socket.send
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+            for frame in frames[:-1]:
+                send(frame, NOW_AND_MORE, len(frame) < ZERO_COPY_BYTES)
+            send(frames[-1], NOW, len(frames[-1]) < ZERO_COPY_BYTES)
         except zmq.Again:
             return False
-        events = self._socket.getsockopt(zmq.EVENTS)
-        if not self._drain_planned and isinstance(events, int) and events & zmq.POLLIN:
+        if not self._draining and not self._drain_planned and self._readable():
             self._plan_drain()  # the send may have swallowed the edge
         return True
 

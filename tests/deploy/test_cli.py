@@ -1,0 +1,53 @@
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.cli import app
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("run", "controller", "emulator", "ue", "bench")
+
+
+def test_help_names_every_command_and_an_example() -> None:
+    text = CliRunner().invoke(app, ["--help"]).output
+    assert all(command in text for command in COMMANDS)
+    assert "Example: nftestbed run deploy/testbeds/demo.yaml" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_example_of_each_command_is_a_call_that_the_command_takes(command: str) -> None:
+    text = " ".join(CliRunner().invoke(app, [command, "--help"]).output.split())
+    found = re.search(r"Example: nftestbed ([^>]*)", text)
+    assert found is not None
+    # --help after the example's own words: they must parse, and nothing is started
+    words = shlex.split(found[1])
+    assert CliRunner().invoke(app, [*words, "--help"]).exit_code == 0
+    assert all((ROOT / word).is_file() for word in words if word.endswith(".yaml"))
+
+
+def test_wrong_file_is_refused_with_status_2_and_its_place(tmp_path: Path) -> None:
+    text = (ROOT / "deploy/testbeds/demo.yaml").read_text(encoding="utf-8")
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(text.replace("elements: 512", "elemnts: 512"), encoding="utf-8")
+    result = CliRunner().invoke(app, ["run", str(wrong)])
+    assert result.exit_code == 2
+    assert re.search(r"wrong\.yaml:\d+:\d+: downlink\.elemnts: ", result.output)
+
+
+def test_user_without_a_place_in_the_emulator_is_refused_by_name(tmp_path: Path) -> None:
+    text = (ROOT / "deploy/testbeds/demo.yaml").read_text(encoding="utf-8")
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(text.replace("ues: [ue-1,", "ues: [ue-9,"), encoding="utf-8")
+    result = CliRunner().invoke(app, ["run", str(wrong)])
+    assert result.exit_code == 2
+    assert "ue-9" in result.output
+
+
+def test_bench_outside_a_checkout_says_where_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["bench"])
+    assert result.exit_code == 2
+    assert "source checkout" in result.output

@@ -1,0 +1,32 @@
+import re
+from pathlib import Path
+
+from bs_controller import Fix
+
+TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_first_two_commands_install_and_run_and_install_and_test() -> None:
+    run, test = (block.strip() for block in _blocks("sh")[:2])
+    assert (
+        run == "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/nftestbed run deploy/testbeds/demo.yaml"
+    )
+    assert test == ".venv/bin/pip install '.[test]' && .venv/bin/pytest"
+
+
+def test_notebook_example_runs_and_finds_the_user() -> None:
+    names: dict[str, object] = {}
+    exec(compile(_blocks("python")[0], "README.md", "exec"), names)
+    fix = names["fix"]
+    assert isinstance(fix, Fix)
+    assert abs(fix.range_m - 15.0) < 0.1  # noise-free CBS at a small angle: a few subcarriers of 2 cm
+
+
+def test_files_and_folders_that_the_readme_links_to_exist() -> None:
+    root = Path(__file__).parents[2]
+    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
+        assert (root / target).exists(), target
