@@ -14,5 +14,5 @@ def _print_record(record: Record, recorded: bool) -> None:
 
 
 if __name__ == "__main__":
-    options = arguments("Controller of the near-field testbed", named=False)
+    options = arguments("Controller of the near-field testbed", named=False, recorded=True)
     sys.exit(main(options.file, options.run_dir, _print_record, patient=False, quiet=options.quiet))

@@ -83,12 +83,15 @@ class ControllerProcess:
         recorder = Recorder(
             run_directory,
             call_soon=self._loop.call_soon_threadsafe,
-            on_failure=lambda error: self._ledger.failed(error),
+            on_failure=self._recording_failed,
         )
         self._ledger = _Ledger(recorder, on_record)
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="scheme")
         self._finished = asyncio.Event()
         self._busy = False
+
+    def _recording_failed(self, error: RecordingError) -> None:
+        self._ledger.failed(error)
 
     async def run(self) -> bool:
         """Locate every UE with every scheme; return whether all is done and on disk."""

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from bs_controller.jobs import Job, Reason
-from bs_controller.sweeps import Fix, GroupFeedback, PeakFeedback, Sounding, Sweep
+from bs_controller.sweeps import Answer, Fix, GroupFeedback, PeakFeedback, Snapshot, Sounding, Sweep
 from protocol import messages as msg
 
 Record = dict[str, object]
@@ -32,8 +32,9 @@ def sweep_record(
     }
 
 
-def answer_record(kind: str, job: Job, epoch: int, answer: object, latency_ms: float) -> Record:
-    """Return the record of a report (``report``, measure latency) or a snapshot (``snapshot``, capture latency)."""
+def answer_record(job: Job, epoch: int, answer: Answer, latency_ms: float) -> Record:
+    """Return the record of a report (kind ``report``, measure latency) or a snapshot (``snapshot``, capture latency)."""
+    kind = "snapshot" if isinstance(answer, Snapshot) else "report"
     record: Record = {"kind": kind, "epoch": epoch, "ue": job.ue, "scheme": job.plan.scheme.name}
     record |= {"round": job.plan.round, "form": type(answer).__name__}
     record["measure_ms" if kind == "report" else "capture_ms"] = latency_ms

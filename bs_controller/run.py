@@ -185,6 +185,8 @@ class Run:
         computing = any(job.stage is Stage.COMPUTING for job in self._jobs.values())
         if (everyone and not computing) or now_s >= self._gather_until_s:
             self._gather_until_s = None
+            for job in self._jobs.values():
+                job.pending_since_s = job.started_s = now_s  # waiting for the others is no latency
         return self._gather_until_s is not None
 
     def _transmit(self, first: Job, jobs: list[Job], now_s: float) -> None:
@@ -282,7 +284,7 @@ class Run:
         if air.ready is None or not isinstance(request, Sweep):
             raise PeerFaultError("5.3", f"no report of epoch {report.epoch} is awaited from {ue}")
         feedback = feedback_from_report(report, request, self._facts, air.ready.pilots)
-        self._answered(ue, air, feedback, "report", _samples(report), now_s)
+        self._answered(ue, feedback, _samples(report), now_s)
 
     def _heard_snapshot(self, message: msg.Snapshot, now_s: float) -> None:
         air = self._current(message.epoch)
@@ -290,17 +292,14 @@ class Run:
             raise PeerFaultError("5.3", f"no snapshot of epoch {message.epoch} is awaited")
         snapshot = snapshot_from_message(message, self._facts)
         (ue,) = air.waiting
-        self._answered(
-            ue, air, snapshot, "snapshot", {"snapshot": message.samples.astype(np.complex64, copy=False)}, now_s
-        )
+        self._answered(ue, snapshot, {"snapshot": message.samples.astype(np.complex64, copy=False)}, now_s)
 
-    def _answered(
-        self, ue: str, air: _Transmission, answer: Answer, kind: str, samples: Mapping[str, Samples], now_s: float
-    ) -> None:
-        job = self._jobs[ue]
+    def _answered(self, ue: str, answer: Answer, samples: Mapping[str, Samples], now_s: float) -> None:
+        job, air = self._jobs[ue], self._air
+        assert air is not None  # noqa: S101 - an answer was found to be of what is on the air
         del air.waiting[ue]
         job.answered(air.epoch, now_s)
-        record = records.answer_record(kind, job, air.epoch, answer, 1e3 * (now_s - air.sent_s))
+        record = records.answer_record(job, air.epoch, answer, 1e3 * (now_s - air.sent_s))
         self._keep(record, samples if self._section.record_samples else {})
         self._advance(job, answer)
         self._end_if_answered()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -176,11 +177,22 @@ def print_result(result: Result, console: Console) -> None:
 
 def _fix_table(result: Result) -> Table:
     rounds = 1 + max((fix.round for fix in result.fixes), default=0)
-    table = Table(title=f"Fixes{f', last and rms error of {rounds} rounds' if rounds > 1 else ''}")
+    title = f"Fixes{f', last and rms error of {rounds} rounds' if rounds > 1 else ''}; latency of a sweep"
+    table = Table(title=title, box=box.SIMPLE, padding=0, show_edge=False, pad_edge=False)
     for column in ("user", "scheme"):
         table.add_column(column, no_wrap=True)
-    for column in ("estimate", "truth", "error m", "sweeps", "latency ms p50/p95/p99"):
-        table.add_column(column, justify="right")
+    for column in (
+        "range\nm",
+        "angle\ndeg",
+        "truth\nm",
+        "truth\ndeg",
+        "error\nm",
+        "sweeps",
+        "p50\nms",
+        "p95\nms",
+        "p99\nms",
+    ):
+        table.add_column(column, justify="right", overflow="fold")
     rows: dict[tuple[str, str], list[FixResult]] = {}
     for fix in result.fixes:
         rows.setdefault((fix.ue, fix.scheme), []).append(fix)
@@ -195,22 +207,22 @@ def _cells(fixes: list[FixResult]) -> list[str]:
     rms = math.sqrt(sum(error**2 for error in errors) / len(errors)) if errors else None
     latency = fix.sweep_latency_ms
     return [
-        _place(fix.range_m, fix.angle_rad),
-        "-"
-        if fix.truth_range_m is None or fix.truth_angle_rad is None
-        else _place(fix.truth_range_m, fix.truth_angle_rad),
+        *_place(fix.range_m, fix.angle_rad),
+        *_place(fix.truth_range_m, fix.truth_angle_rad),
         "-" if rms is None else f"{rms:.3f}",
         str(fix.sweeps),
-        f"{latency.p50:.1f}/{latency.p95:.1f}/{latency.p99:.1f}",
+        *(f"{value:.1f}" for value in (latency.p50, latency.p95, latency.p99)),
     ]
 
 
-def _place(range_m: float, angle_rad: float) -> str:
-    return f"{range_m:.2f} m {math.degrees(angle_rad):+.2f}°"
+def _place(range_m: float | None, angle_rad: float | None) -> tuple[str, str]:
+    if range_m is None or angle_rad is None:
+        return "-", "-"
+    return f"{range_m:.2f}", f"{math.degrees(angle_rad):+.2f}"
 
 
 def _wire_table(result: Result) -> Table:
-    table = Table(title="Wire: request to answer")
+    table = Table(title="Wire: request to answer", box=box.SIMPLE)
     table.add_column("request")
     for column in ("count", "p50 ms", "p95 ms", "p99 ms"):
         table.add_column(column, justify="right")

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from emulator.server import Truth
-from protocol.journal import line_from_record
+from protocol.journal import intact_records, line_from_record
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,18 @@ class TruthFile:
         self._sequence = 0
         if run_directory is not None:
             run_directory.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
             self._descriptor = os.open(run_directory / FILE_NAME, flags, 0o644)
+            self._sequence = self._go_on(self._descriptor)
+
+    @staticmethod
+    def _go_on(descriptor: int) -> int:
+        """Cut the torn tail that a killed emulator left and return the last sequence number."""
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            records, valid_bytes = intact_records(file.read())
+        os.ftruncate(descriptor, valid_bytes)
+        last = records[-1]["seq"] if records else 0
+        return last if isinstance(last, int) else 0
 
     def append(self, truth: Truth) -> None:
         """Write one line; after the first failure nothing more is written."""

@@ -29,6 +29,8 @@ _UNPACK_LIMITS = {
     "max_array_len": 64,
     "max_map_len": 64,
 }
+_HEADER = msgspec.msgpack.Encoder()
+_DTYPES = {spec.dtype: np.dtype(spec.dtype) for kind in MESSAGE_TYPES.values() for spec in kind.FRAMES.values()}
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Dimension = Annotated[int, Meta(ge=1, le=2**31)]
 
@@ -69,25 +71,24 @@ def encode(envelope: Envelope) -> list[Frame]:
         If an array has not the axes that its message type declares.
     """
     message = envelope.message
-    specs = message.FRAMES
-    fields = {name: getattr(message, name) for name in message.__struct_fields__ if name not in specs}
-    arrays = {name: _wire_array(name, getattr(message, name), spec) for name, spec in specs.items()}
+    fields = msgspec.structs.asdict(message)
+    arrays = [(name, _wire_array(name, fields.pop(name), spec)) for name, spec in message.FRAMES.items()]
     header = {
         "v": PROTOCOL_VERSION,
         "type": type_name(message),
         "session": envelope.session,
         "seq": envelope.sequence,
         "ack": envelope.acknowledged,
-        "fields": msgspec.to_builtins(fields),
-        "arrays": [(name, specs[name].dtype, array.shape) for name, array in arrays.items()],
+        "fields": fields,
+        "arrays": [(name, message.FRAMES[name].dtype, array.shape) for name, array in arrays],
     }
-    return [msgpack.packb(header), *(array.reshape(-1).view(np.uint8).data for array in arrays.values())]
+    return [_HEADER.encode(header), *(array.reshape(-1).view(np.uint8).data for _, array in arrays)]
 
 
 def _wire_array(name: str, array: Array, spec: FrameSpec) -> Array:
     if array.ndim != len(spec.axes) or array.size == 0:
         raise OurFaultError("3.8", f"{name} must have axes {spec.axes} and be non-empty, got shape {array.shape}")
-    return np.ascontiguousarray(array, dtype=spec.dtype)
+    return np.ascontiguousarray(array, dtype=_DTYPES[spec.dtype])
 
 
 def decode(frames: Sequence[Frame]) -> Envelope:
@@ -141,14 +142,16 @@ def _finite(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):
-        return all(_finite(item) for item in value.values())
+        return all(map(_finite, value.values()))
     if isinstance(value, list):
-        return all(_finite(item) for item in value)
+        return all(map(_finite, value))
     return True
 
 
 def _arrays(header: _Header, kind: type[Message], frames: Sequence[Frame]) -> dict[str, Array]:
     specs = kind.FRAMES
+    if not specs and not header.arrays and not frames:
+        return {}
     declared = [name for name, _, _ in header.arrays]
     if declared != list(specs) or len(frames) != len(specs) or specs.keys() & header.fields.keys():
         raise PeerFaultError("3.6", f"{header.type} has arrays {list(specs)}, got {declared} in {len(frames)} frames")
@@ -161,9 +164,9 @@ def _arrays(header: _Header, kind: type[Message], frames: Sequence[Frame]) -> di
 def _array(name: str, spec: FrameSpec, dtype: str, shape: tuple[int, ...], frame: Frame) -> Array:
     if dtype != spec.dtype or len(shape) != len(spec.axes):
         raise PeerFaultError("3.8", f"{name} must be {spec.dtype} with axes {spec.axes}, got {dtype[:16]!r} {shape}")
-    if math.prod(shape) * np.dtype(spec.dtype).itemsize != len(frame):
+    if math.prod(shape) * _DTYPES[dtype].itemsize != len(frame):
         raise PeerFaultError("3.7", f"{name} of shape {shape} does not fill a frame of {len(frame)} bytes")
-    array = np.frombuffer(frame, dtype=spec.dtype).reshape(shape)
-    if not np.isfinite(array).all():
+    array = np.frombuffer(frame, dtype=_DTYPES[dtype])
+    if not np.logical_and.reduce(np.isfinite(array)):
         raise PeerFaultError("3.9", f"{name} has values that are not finite")
-    return array
+    return array.reshape(shape)

@@ -121,13 +121,13 @@ class PeerLink:
 
     def _react(self, event: Event) -> None:
         match event:
+            case Heard():
+                self._on_message(event.message)
             case Opened():
                 if not self._opened:  # a welcome said twice opens nothing
                     logger.info("session with the controller at %s is open", self._endpoint)
                     self._opened = True
                     self._on_opened()
-            case Heard():
-                self._on_message(event.message)
             case Closed():
                 logger.log(logging.INFO if self._opened else logging.DEBUG, "session closed: %s", event.reason)
                 self._refusal = event.reason if event.final else None

@@ -97,14 +97,14 @@ async def _watch_parent(task: asyncio.Future[int]) -> None:
     task.cancel()
 
 
-
-
-def arguments(description: str, *, named: bool) -> argparse.Namespace:
+def arguments(description: str, *, named: bool, recorded: bool = False) -> argparse.Namespace:
     """Return the command line of a process that another program starts; people use ``nftestbed``."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("file", type=Path, help="testbed file")
     parser.add_argument("--quiet", action="store_true", help="say only what needs attention")
-    parser.add_argument("--run-dir", type=Path, default=None, help="run directory for logs and records")
+    parser.add_argument(
+        "--run-dir", type=Path, default=None, required=recorded, help="run directory for logs and records"
+    )
     if named:
         parser.add_argument("--name", required=True, help="name of the UE in the testbed file")
     return parser.parse_args()

@@ -6,7 +6,9 @@ outbox of its own.
 """
 
 import asyncio
+import fcntl
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -64,23 +66,27 @@ class _Socket:
 
     def _drain(self) -> None:
         self._drain_planned, self._draining = False, True
+        more = True  # also after an error of the receiver's, or what is queued behind it would wait for an edge
         try:
-            self._deliver_queued()
+            more = self._deliver_queued()
         finally:
             self._draining = False
+            if more:
+                self._plan_drain()
 
-    def _deliver_queued(self) -> None:
+    def _deliver_queued(self) -> bool:
+        """Return whether there may be more."""
         for _ in range(DRAIN_AT_ONCE):
             if self._socket.closed:
-                return
+                return False
             try:
                 frames = self._received()
             except zmq.Again:
-                return
+                return False
             self._deliver(frames)
             if self._socket.closed or not self._readable():  # cheaper than an exception that says the same
-                return
-        self._plan_drain()
+                return False
+        return True
 
     def _received(self) -> list[bytes]:
         frame = self._socket.recv(NOW, copy=False)
@@ -144,8 +150,9 @@ class Router(_Socket):
         for option, value in ((zmq.ROUTER_MANDATORY, 1), (zmq.ROUTER_HANDOVER, 0), (zmq.BACKLOG, 512)):
             self._socket.setsockopt(option, value)
         try:
+            self._claim = _claimed(endpoint)
             self._socket.bind(endpoint)
-        except zmq.ZMQError as error:
+        except (zmq.ZMQError, OSError) as error:
             self._socket.close(linger=0)
             raise OSError(f"cannot bind {endpoint}: {error}") from error
         self.endpoint = str(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
@@ -188,11 +195,32 @@ class Router(_Socket):
         if self._outboxes and self._retry is None:
             self._retry = self._loop.call_later(RETRY_S, self._flush)
 
+    def close(self, linger_s: float = 0.2) -> None:
+        """Close as every socket does, and let go of an ipc endpoint."""
+        super().close(linger_s)
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
     def _gone(self, route: Route, error: zmq.ZMQError) -> None:
         self._outboxes.pop(route, None)
         if error.errno != zmq.EHOSTUNREACH:
             logger.error("send to %s failed: %s", route.hex(), error)
         self._loop.call_soon(self._on_gone, route)  # not from within a send of the caller's
+
+
+def _claimed(endpoint: str) -> int | None:
+    """Return the lock of an ipc endpoint; without it, libzmq would silently take the place of another process."""
+    scheme, _, path = endpoint.partition("://")
+    if scheme != "ipc":
+        return None
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise OSError("another process is bound to it") from error
+    return descriptor
 
 
 class Dealer(_Socket):

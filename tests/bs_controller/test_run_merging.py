@@ -57,19 +57,15 @@ def test_common_stage_of_the_next_scheme_waits_for_the_slowest_user() -> None:
     assert len(rehearsal.configures) == 2 * (1 + len(THREE))  # each scheme's common stage is sent once
 
 
-def test_different_sweeps_are_on_the_air_one_after_the_other() -> None:
-    rehearsal = Rehearsal([CommonThenOwn()], peaks={"ue-a": 1, "ue-b": 2})
+def test_setting_is_not_replaced_before_all_have_reported_who_measure_it() -> None:
+    rehearsal = Rehearsal([CommonThenOwn()], THREE, peaks={"ue-0": 1, "ue-1": 2})
     rehearsal.begin()
-    on_air = 0
     while rehearsal.unread:
-        message = rehearsal.unread[0].message
-        if isinstance(message, msg.Configure):
-            unanswered = {measure.epoch for ue in rehearsal.ues for measure in rehearsal.measures(ue)}
-            reported = {record["epoch"] for record in rehearsal.recorded("report")}
-            assert unanswered <= reported
-            on_air += 1
+        if isinstance(rehearsal.unread[0].message, msg.Configure):
+            asked = sum(len(rehearsal.measures(ue)) for ue in THREE)
+            assert len(rehearsal.recorded("report")) == asked
         rehearsal.answer_next()
-    assert on_air == 3
+    assert len(rehearsal.configures) == 4
 
 
 def test_equal_soundings_of_two_users_are_captured_one_each() -> None:

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import messages as msg
@@ -249,6 +249,7 @@ def conversation(rng: random.Random, count: int, loss: float, doubling: float, d
 
 
 @pytest.mark.clause("4.9")
+@settings(deadline=None)  # a shared machine may pause an example of some ten ms for longer
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(1, 150),
@@ -275,4 +276,4 @@ def test_good_link_sends_nothing_twice() -> None:
 
 
 def test_longest_pause_is_a_doubling_of_the_first() -> None:
-    assert np.log2(LONGEST_RESEND_S / FIRST_RESEND_S) == 3
+    assert LONGEST_RESEND_S == 2**3 * FIRST_RESEND_S

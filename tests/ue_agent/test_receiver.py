@@ -1,0 +1,179 @@
+"""The receiver seam: how a driver is found, and how long the emulated one asks."""
+
+import asyncio
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, EntryPoints
+
+import numpy as np
+import pytest
+
+from protocol.codec import Envelope, decode, encode
+from protocol.messages import Grid, Listen, Message, Silence
+from protocol.testbed import default_facts
+from ue_agent import receiver
+from ue_agent.receiver import ENTRY_POINTS, ComplexArray, EmulatedReceiver, ReceiverContext, receiver_factory
+
+FACTS = default_facts(subcarriers=64, elements=16, uplink_subcarriers=4)
+TIMEOUT_S = 10.0  # generous: reached only by a receiver that has stopped asking
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Pretend that exactly these drivers are installed."""
+    points = [EntryPoint(name, "ue_agent.receiver:EmulatedReceiver", ENTRY_POINTS) for name in names]
+    monkeypatch.setattr(receiver, "entry_points", lambda group: EntryPoints(points).select(group=group))
+
+
+def test_driver_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, "emulated", "usrp")
+    assert receiver_factory("usrp") is EmulatedReceiver
+
+
+def test_unknown_driver_is_refused_with_the_names_of_those_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, "usrp", "emulated")
+    with pytest.raises(LookupError, match="no receiver driver 'pluto'; installed: emulated, usrp"):
+        receiver_factory("pluto")
+
+
+def test_unknown_driver_is_refused_where_none_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch)
+    with pytest.raises(LookupError, match="installed: none"):
+        receiver_factory("emulated")
+
+
+class FakeDealer:
+    """Stands in for the air link's socket: keeps what is asked, answers what the test says."""
+
+    def __init__(self, endpoint: str, on_frames: Callable[[bytes, list[bytes]], None], *, max_frame_bytes: int) -> None:
+        self.asked: asyncio.Queue[Listen] = asyncio.Queue()
+        self.closed = False
+        self._on_frames = on_frames
+
+    def send(self, frames: list[bytes]) -> None:
+        message = decode(frames).message
+        assert isinstance(message, Listen)
+        self.asked.put_nowait(message)
+
+    def answer(self, message: Message) -> None:
+        self._on_frames(b"", encode(Envelope(session=0, message=message)))
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def next_epoch(self) -> int:
+        async with asyncio.timeout(TIMEOUT_S):
+            return (await self.asked.get()).epoch
+
+
+class Antenna:
+    """An emulated receiver on a faked air link, and what it called back with."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.received: list[tuple[int, ComplexArray]] = []
+        dealers: list[FakeDealer] = []
+
+        def dealer(endpoint: str, on_frames: Callable[..., None], *, max_frame_bytes: int) -> FakeDealer:
+            dealers.append(FakeDealer(endpoint, on_frames, max_frame_bytes=max_frame_bytes))
+            return dealers[-1]
+
+        monkeypatch.setattr(receiver, "Dealer", dealer)
+        monkeypatch.setattr(receiver, "ASK_AGAIN_S", 0.001)  # the real one only makes the tests slower
+        context = ReceiverContext(ue="ue-a", facts=FACTS, air="ipc://air", options={})
+        self.receiver = EmulatedReceiver(context, lambda epoch, samples: self.received.append((epoch, samples)))
+        (self.dealer,) = dealers
+
+    @property
+    def epochs(self) -> list[int]:
+        return [epoch for epoch, _ in self.received]
+
+
+def grid(epoch: int) -> Grid:
+    return Grid(epoch=epoch, samples=np.arange(64) * (1 + 2j))
+
+
+@pytest.mark.asyncio
+async def test_unanswered_receiver_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    assert [await antenna.dealer.next_epoch() for _ in range(3)] == [3, 3, 3]
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_silence_is_not_handed_on_and_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    await antenna.dealer.next_epoch()
+    antenna.dealer.answer(Silence(epoch=3, text="nothing is on the air"))
+    assert await antenna.dealer.next_epoch() == 3
+    assert antenna.received == []
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_grid_is_handed_on_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    antenna.dealer.answer(grid(3))
+    ((epoch, samples),) = antenna.received
+    assert epoch == 3
+    np.testing.assert_array_equal(samples, grid(3).samples)
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_older_grid_is_handed_on_and_the_receiver_goes_on_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    await antenna.dealer.next_epoch()
+    antenna.dealer.answer(grid(2))
+    assert antenna.epochs == [2]
+    assert await antenna.dealer.next_epoch() == 3
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_listening_again_for_the_same_epoch_asks_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    antenna = Antenna(monkeypatch)
+    for _ in range(3):
+        antenna.receiver.listen(3)
+    assert antenna.dealer.asked.qsize() == 1
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("epoch", [3, 4])
+async def test_receiver_asks_no_more_once_the_pilot_has_come_or_been_missed(
+    monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    antenna.dealer.answer(grid(epoch))
+    antenna.receiver.listen(9)
+    await antenna.dealer.next_epoch()  # the first question, asked before the answer
+    assert [await antenna.dealer.next_epoch() for _ in range(3)] == [9, 9, 9]
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_closed_receiver_closes_its_socket_and_leaves_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    antenna.receiver.close()
+    assert antenna.dealer.closed
+    loop = asyncio.get_running_loop()
+    passed = loop.create_future()
+    loop.call_later(0.005, passed.set_result, None)  # five times the time after which it would ask again
+    await passed
+    assert antenna.dealer.asked.qsize() == 1
+
+
+@pytest.mark.asyncio
+async def test_frames_that_are_no_message_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    antenna.dealer._on_frames(b"", [b"\xc1"])
+    assert antenna.received == []
+    assert "refused from the air link" in caplog.text
+    antenna.receiver.close()
