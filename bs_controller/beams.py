@@ -124,7 +124,8 @@ def fitted(setting: Setting, limits: FrontEndLimits) -> Setting:
     if limits.phase_bits:
         phase_cycles = np.round(phase_cycles * 2**limits.phase_bits) / 2**limits.phase_bits
     if limits.delay_step_s:
-        last_step = np.floor(limits.delay_span_s / limits.delay_step_s)  # rounding up must not leave the span
+        # rounding up must not leave the span; the excess keeps 100 ns / 0.1 ns at 1000 steps in floating point
+        last_step = np.floor(limits.delay_span_s / limits.delay_step_s * (1 + 1e-12))
         delay_s = np.minimum(np.round(delay_s / limits.delay_step_s), last_step) * limits.delay_step_s
     return Setting(phase_cycles=phase_cycles % 1.0, delay_s=delay_s, groups_per_pilot=setting.groups_per_pilot)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bs_controller import records
 from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
-from bs_controller.beams import SettingDoesNotFitError, fitted, setting_from_focus
+from bs_controller.beams import fitted, setting_from_focus
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import Broken, Found, Job, Reason, Stage, StepResult, Wanted, plans
 from bs_controller.records import Record
@@ -195,7 +195,7 @@ class Run:
         self._epoch += 1
         try:
             message = self._message(first.ue, request, self._limits)
-        except SettingDoesNotFitError as error:
+        except ValueError as error:  # no setting makes this sweep, or the front end cannot apply it
             for job in jobs:
                 self._fail(job, Reason.DOES_NOT_FIT, str(error), now_s)
             return

@@ -7,22 +7,20 @@ are not finite and values that no scene can have are errors.
 import math
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
+from protocol import config
 from protocol.messages import PeerName
-from protocol.testbed import FrontEndLimits
+from protocol.testbed import FrontEndLimits, NonNegative, Positive
 
-Positive = Annotated[float, Meta(gt=0)]
-NonNegative = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Seed = Annotated[int, Meta(ge=0)]
 SubarrayIndex = Annotated[int, Meta(ge=0)]
 FrontAngleDeg = Annotated[float, Meta(gt=-90, lt=90)]
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A part of the file; every number in it is finite."""
+class Section(config.Section, frozen=True, kw_only=True):
+    """A part of the file; every number in it is finite, also where a program builds it."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -63,7 +63,7 @@ def rows() -> list[Row]:
 
 def _figures(transport: str, ours: str, bare: str) -> dict[str, float]:
     ours_s, bare_s = asyncio.run(_measured(ours, bare))
-    figures = {}
+    figures: dict[str, float] = {}
     for name, trips_s in (("ours", ours_s), ("baseline", bare_s)):
         p50_s, p99_s = np.percentile(trips_s, [50, 99])
         figures |= {f"{transport}_{name}_p50_ms": 1e3 * float(p50_s), f"{transport}_{name}_p99_ms": 1e3 * float(p99_s)}

@@ -104,11 +104,9 @@ class Raising:
         raise ValueError("no such angle")
 
 
-def hello_of(name: str, facts: TestbedFacts, limits: FrontEndLimits) -> msg.Hello:
+def hello_of(name: str, facts: TestbedFacts, limits: FrontEndLimits, kinds: tuple[msg.FeedbackKind, ...]) -> msg.Hello:
     capabilities: msg.RadioCapabilities | msg.UeCapabilities = (
-        msg.RadioCapabilities(front_end=limits)
-        if name == RADIO
-        else msg.UeCapabilities(feedback_kinds=tuple(msg.FeedbackKind))
+        msg.RadioCapabilities(front_end=limits) if name == RADIO else msg.UeCapabilities(feedback_kinds=kinds)
     )
     return msg.Hello(name=name, versions=(1,), software="x", digest=DIGEST, facts=facts, capabilities=capabilities)
 
@@ -123,6 +121,7 @@ class Rehearsal:
     patient: bool = False
     facts: TestbedFacts = FACTS
     limits: FrontEndLimits = IDEAL
+    kinds: tuple[msg.FeedbackKind, ...] = tuple(msg.FeedbackKind)
     peaks: dict[str, int] = field(default_factory=dict)
     now_s: float = 0.0
     records: list[Record] = field(default_factory=list)
@@ -140,7 +139,7 @@ class Rehearsal:
 
     def join(self, *names: str) -> None:
         for name in names:
-            self.run.peer_opened(hello_of(name, self.facts, self.limits), self.now_s)
+            self.run.peer_opened(hello_of(name, self.facts, self.limits, self.kinds), self.now_s)
             self._carry_out()
 
     def leave(self, name: str) -> None:

@@ -27,10 +27,13 @@ def test_plans_are_all_schemes_of_one_round_before_the_next() -> None:
 
 def test_job_is_done_after_its_last_plan() -> None:
     started = job(at=1)
-    assert not started.done
     assert not started.begin_next(now_s=0.0)
     assert started.done
     assert started.stage is Stage.DONE
+
+
+def test_job_is_not_done_while_its_last_plan_is_under_way() -> None:
+    assert not job(at=1).done
 
 
 def test_next_localization_starts_without_the_history_of_the_last() -> None:

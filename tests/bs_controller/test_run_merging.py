@@ -278,6 +278,14 @@ def test_scheme_after_one_that_raises_goes_on() -> None:
     assert rehearsal.run.finished
 
 
+@pytest.mark.clause("7.1")
+def test_user_is_not_asked_for_a_kind_that_it_does_not_advertise() -> None:
+    schemes = [Asking(name="complex", requests=(sweep_to(9.0, msg.FeedbackKind.COMPLEX),)), Asking(name="peak")]
+    rehearsal = rehearsed(Rehearsal(schemes, ("ue-a",), kinds=(msg.FeedbackKind.PEAK,)))
+    assert [measure.kind for measure in rehearsal.measures("ue-a")] == [msg.FeedbackKind.PEAK]
+    assert [record["scheme"] for record in rehearsal.recorded("failure")] == ["complex"]
+
+
 @pytest.mark.parametrize("request_", [group_sweep(7, groups_per_pilot=7), sweep_to(-1.0)], ids=["groups", "range"])
 def test_sweep_that_no_setting_can_make_fails_its_scheme_alone(request_: Request) -> None:
     schemes = [Asking(name="impossible", requests=(request_,)), Asking(name="next")]

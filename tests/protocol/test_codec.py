@@ -176,7 +176,9 @@ def test_huge_claimed_length_is_refused(claim: bytes) -> None:
     ],
 )
 def test_value_beyond_the_limits_is_refused(value: object) -> None:
-    assert refused([with_fields_value(b"\x81" + bytes(msgpack.packb("progress")) + bytes(msgpack.packb(value)))]) == "3.1"
+    assert (
+        refused([with_fields_value(b"\x81" + bytes(msgpack.packb("progress")) + bytes(msgpack.packb(value)))]) == "3.1"
+    )
 
 
 @pytest.mark.clause("3.1")

@@ -615,7 +615,9 @@ def test_nothing_is_heard_behind_the_fault_that_closes_a_session(world: World) -
 
 @pytest.mark.clause("9.3")
 def test_bye_behind_the_fault_that_closes_a_session_is_harmless(world: World) -> None:
-    closed = [event for event in fault_with_successor(world, msg.Bye(reason="done")).events if isinstance(event, Closed)]
+    closed = [
+        event for event in fault_with_successor(world, msg.Bye(reason="done")).events if isinstance(event, Closed)
+    ]
     assert len(closed) == 1
 
 

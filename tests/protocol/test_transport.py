@@ -68,15 +68,13 @@ class Link:
 
 
 async def until_sent(dealer: Dealer, frames: list[Frame]) -> None:
-    """Send as soon as there is a connection to send on."""
-    before = dealer.dropped - 1
-    while dealer.dropped > before:
-        before = dealer.dropped
+    """Send as soon as there is a connection to send on, whose coming raises no event."""
+    while True:
+        dropped = dealer.dropped
         dealer.send(frames)
-        if dealer.dropped > before:
-            await asyncio.sleep(0.01)  # the wait for the connection, which raises no event
-            continue
-        return
+        if dealer.dropped == dropped:
+            return
+        await asyncio.sleep(0.01)
 
 
 async def until(condition: Callable[[], bool]) -> None:

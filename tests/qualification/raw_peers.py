@@ -1,0 +1,110 @@
+"""A peer of the control link in the test's own hands: it says what the test wants, right or wrong, and shows what came back.
+
+Frames are built with the product's codec, so that a test can break exactly one rule at a time.
+"""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+import msgpack
+import zmq
+
+from protocol import messages as msg
+from protocol.codec import Envelope, Frame, decode, encode
+from protocol.messages import FeedbackKind, Hello, Message, UeCapabilities
+from protocol.testbed import TestbedFacts
+from tests.qualification.processes import PATIENCE_S
+
+M = TypeVar("M", bound=Message)
+BEAT_S = 0.1
+
+
+def hello(facts: TestbedFacts, name: str, *, versions: tuple[int, ...] = (msg.PROTOCOL_VERSION,)) -> Hello:
+    """Return the hello of a UE that holds these facts."""
+    capabilities = UeCapabilities(feedback_kinds=tuple(FeedbackKind))
+    digest = facts.digest()
+    return Hello(name=name, versions=versions, software="raw", digest=digest, facts=facts, capabilities=capabilities)
+
+
+def header_of(message: Message, **changes: object) -> bytes:
+    """Return the header frame of a message with some of its entries replaced or added."""
+    header = msgpack.unpackb(bytes(encode(Envelope(session=1, message=message))[0]))
+    return bytes(msgpack.packb({**header, **changes}))
+
+
+class RawPeer:
+    """A connection to a controller; with `open` also a session."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.session = time.time_ns() // 1000
+        self.heard: list[Message] = []
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.connect(endpoint)
+        self._sequence = self._acknowledged = 0
+        self._is_open = False
+        self._said_s = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close(linger=500)
+        self._context.term()
+
+    def open(self, greeting: Hello) -> Self:
+        """Open a session and wait for the welcome."""
+        self.say(greeting)
+        self.hears(msg.Welcome)
+        self._is_open = True
+        return self
+
+    def say_frames(self, *frames: Frame) -> None:
+        """Send frames as they are."""
+        self._socket.send_multipart(frames)
+
+    def say(self, message: Message, *, sequence: int | None = None) -> int:
+        """Send a message in the session, by default with the next sequence number; return that number."""
+        if sequence is None:
+            self._sequence += message.SEQUENCED
+            sequence = self._sequence if message.SEQUENCED else 0
+        self._sequence = max(self._sequence, sequence)
+        envelope = Envelope(
+            session=self.session, sequence=sequence, acknowledged=self._acknowledged, message=message
+        )
+        self.say_frames(*encode(envelope))
+        self._said_s = time.monotonic()
+        return sequence
+
+    def hears(self, kind: type[M], timeout_s: float = PATIENCE_S) -> M:
+        """Wait for a message of a kind, and return it; others are set aside."""
+        found: list[M] = []
+
+        def arrived() -> bool:
+            found.extend(message for message in self.heard if isinstance(message, kind))
+            return bool(found)
+
+        assert self.stays_until(arrived, timeout_s), f"expected a {kind.__name__} within {timeout_s:g} s: {self.heard}"
+        self.heard.remove(found[0])
+        return found[0]
+
+    def stays_until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> bool:
+        """Listen, and beat if there is a session, until the condition holds; return whether it did in time."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline_s:
+                return False
+            if self._is_open and time.monotonic() - self._said_s > BEAT_S:
+                self.say(msg.Heartbeat(progress=0))
+            if self._socket.poll(20):
+                self._take(decode(self._socket.recv_multipart()))
+        return True
+
+    def _take(self, envelope: Envelope) -> None:
+        if envelope.sequence > self._acknowledged or envelope.sequence == 0:
+            self.heard.append(envelope.message)  # one connection that nobody cuts: nothing overtakes
+        self._acknowledged = max(self._acknowledged, envelope.sequence)

@@ -1,0 +1,53 @@
+"""Testbed files with a mistake: refused before anything starts, with the place and what was expected there."""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from tests.qualification.conftest import LabFactory
+
+pytestmark = pytest.mark.requirement("a mistake in the file is pointed at")
+
+MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
+    "unknown key": ({"controller": {"rouns": 2}}, r"controller\.rouns: expected one of .*rounds.*, got the unknown key"),
+    "wrong type": ({"downlink": {"elements": "many"}}, r'downlink\.elements: expected an integer, got "many"'),
+    "out of range": ({"controller": {"rounds": 0}}, r"controller\.rounds: expected .*1, got 0"),
+    "no divisor": ({"downlink": {"elements": 66}}, r"downlink\.subarrays: expected a divisor of 66 elements, got 4"),
+    "unknown scheme": ({"controller": {"schemes": [{"scheme": "gps"}]}}, r'controller\.schemes\[0\].*expected .*"gps"'),
+    "user nowhere": ({"controller": {"ues": ["ue-9"]}}, r"controller\.ues.*: expected .*, got .*ue-9"),
+    "open to the network": (
+        {"links": {"control": "tcp://0.0.0.0:5750"}},
+        r'links\.control: expected a loopback address .*, got "tcp://0\.0\.0\.0:5750"',
+    ),
+    "no equal groups": (
+        {"controller": {"schemes": [{"scheme": "cbs_bt", "angle_groups": 7}]}},
+        r"controller\.schemes.*: .*128 subcarriers cannot be cut into 7 equal groups",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_refused_with_file_line_column_and_path(lab_of: LabFactory, mistake: str) -> None:
+    changes, complaint = MISTAKES[mistake]
+    lab = lab_of(**changes)
+    process = lab.command("run", str(lab.file))
+    assert process.ended() == 2
+    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: {complaint}", process.errors), process.errors
+    assert process.out == []
+
+
+@pytest.mark.parametrize("text", ["name: [small", "name: small\nname: small\n", "- a list\n", ""])
+def test_text_that_is_no_testbed_is_refused_with_its_place(lab_of: LabFactory, text: str) -> None:
+    lab = lab_of()
+    lab.file.write_text(text)
+    process = lab.command("run", str(lab.file))
+    assert process.ended() == 2
+    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: .*expected .*, got ", process.errors), process.errors
+
+
+def test_file_that_is_not_there_is_named(lab_of: LabFactory) -> None:
+    process = lab_of().command("run", "nowhere.yaml")
+    assert process.ended() == 2
+    assert "nowhere.yaml" in process.errors
+    assert "Traceback" not in process.errors
