@@ -23,6 +23,7 @@ class Reason(Enum):
     UE_ABSENT = "UE absent"
     RADIO_ABSENT = "radio absent"
     DECLINED = "declined"
+    KIND_UNKNOWN = "UE does not report in this kind"
     DOES_NOT_FIT = "setting does not fit the front end"
     SCHEME_FAILED = "scheme failed"
 
@@ -75,10 +76,10 @@ class Job:
     def turn(self) -> tuple[int, int, int, float, str]:
         """Return what decides whose request goes on the air first.
 
-        Requests that were missed before wait for the others; then who is furthest behind, so that the sweep common to
-        all users is sent when all of them want it.
+        Who is furthest behind, so that the sweep common to all users is sent when all of them want it; among those, a
+        request that was missed before waits for the others.
         """
-        return self.attempts, self.at, self.step, self.pending_since_s, self.ue
+        return self.at, self.attempts, self.step, self.pending_since_s, self.ue
 
     def begin_next(self, now_s: float) -> bool:
         """Start the next localization; return whether there is one."""

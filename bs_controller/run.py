@@ -63,6 +63,7 @@ class _Transmission:
     request: Sweep | Sounding
     message: Message  # Configure or Capture, sent again as it is
     waiting: dict[str, Sweep | Sounding]
+    asked_s: float
     sent_s: float
     attempts: int = 0
     ready: msg.Ready | None = None
@@ -79,6 +80,7 @@ class Run:
         self._facts = facts
         self._section = section
         self._patient = patient  # wait for ever for peers that never came
+        self._kinds: dict[str, tuple[msg.FeedbackKind, ...]] = {}
         self._jobs = {ue: Job(ue, plans(schemes, section.rounds)) for ue in section.ues}
         self._commands: list[Command] = []
         self._air: _Transmission | None = None
@@ -116,6 +118,7 @@ class Run:
         elif hello.name in self._jobs:
             job = self._jobs[hello.name]
             job.present, job.absent_since_s = True, None
+            self._kinds[hello.name] = hello.capabilities.feedback_kinds
             if job.at < 0:
                 self._begin(job, now_s)
 
@@ -151,6 +154,8 @@ class Run:
         if job.localization is not localization:
             return
         match result:
+            case Wanted(request=Sweep(kind=kind)) if kind not in self._kinds[ue]:
+                self._fail(job, Reason.KIND_UNKNOWN, f"{ue} reports in {', '.join(self._kinds[ue])}, not {kind}", now_s)
             case Wanted():
                 job.want(result.request, now_s)
             case Found():
@@ -202,7 +207,7 @@ class Run:
         waiting = {job.ue: job.request for job in jobs if job.request is not None}
         for job in jobs:
             job.stage = Stage.ON_AIR
-        self._air = _Transmission(self._epoch, request, message, waiting, now_s)
+        self._air = _Transmission(self._epoch, request, message, waiting, now_s, now_s)
         self._send_to_radio(message)
 
     def _message(self, ue: str, request: Sweep | Sounding, limits: FrontEndLimits) -> Message:
@@ -269,7 +274,7 @@ class Run:
         if air.ready is not None or isinstance(air.request, Sounding):
             return  # said again because our request was
         air.ready = ready
-        configure_ms = 1e3 * (now_s - air.sent_s)
+        configure_ms = 1e3 * (now_s - air.asked_s)
         self._keep(records.sweep_record(air.epoch, air.request, list(air.waiting), ready, configure_ms))
         air.sent_s = now_s
         for ue, request in air.waiting.items():

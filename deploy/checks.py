@@ -6,7 +6,7 @@ from bs_controller.config import ControllerSection
 from bs_controller.schemes import scheme_from_options
 from emulator.config import EmulatorSection
 from emulator.scene import Scene
-from protocol.config import ConfigError, LoadedTestbed, facts
+from protocol.config import LoadedTestbed, facts
 from ue_agent.config import UeAgentSection
 
 
@@ -36,18 +36,19 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
     controller = loaded.section("controller", ControllerSection)
     emulator = loaded.section("emulator", EmulatorSection)
     shared = facts(loaded.file)
-    for ue in controller.ues:
+    for index, ue in enumerate(controller.ues):
         if ue not in emulator.users:
             known = ", ".join(emulator.users) or "none"
-            raise ConfigError(f"{loaded.path}: controller.ues: expected users of the emulator ({known}), got {ue}")
+            raise loaded.error(("controller", "ues", index), f"expected a user of the emulator ({known}), got {ue}")
     try:
         Scene.from_section(emulator, shared)
     except ValueError as error:
-        raise ConfigError(f"{loaded.path}: emulator: {error}") from error
-    for options in controller.schemes:
+        raise loaded.error(("emulator", "users"), f"expected users that fit the testbed, got: {error}") from error
+    for index, options in enumerate(controller.schemes):
         try:
             scheme_from_options(options, shared)
         except ValueError as error:
-            raise ConfigError(f"{loaded.path}: controller.schemes: {error}") from error
+            text = f"expected a scheme that fits the testbed, got: {error}"
+            raise loaded.error(("controller", "schemes", index), text) from error
     ue_agent = loaded.section("ue_agent", UeAgentSection)
     return CheckedTestbed(loaded=loaded, controller=controller, emulator=emulator, ue_agent=ue_agent)

@@ -28,6 +28,7 @@ from protocol.testbed import (
     TestbedFacts,
     Uplink,
 )
+from protocol.yaml_errors import Complaint, KeyPath
 
 __all__ = [
     "ConfigError",
@@ -177,6 +178,10 @@ class LoadedTestbed:
         if name not in TestbedFile.__struct_fields__:
             raise ValueError(f"expected one of {', '.join(TestbedFile.__struct_fields__)}, got section {name!r}")
         return converted(self.document, (name,), kind)
+
+    def error(self, path: KeyPath, text: str) -> ConfigError:
+        """Return an error that points at a value of the file, for what only several sections together can tell."""
+        return self.document.error(Complaint(path=path, node=path, text=text))
 
 
 def read_testbed(path: Path) -> LoadedTestbed:

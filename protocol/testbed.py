@@ -24,6 +24,7 @@ SubcarrierCount = Annotated[int, Meta(ge=2, le=65536)]
 ElementCount = Annotated[int, Meta(ge=2, le=16384)]
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
+MAX_GROUPS = 4096
 
 
 class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -187,7 +188,7 @@ class FrontEndLimits(Fact, frozen=True):
     """
 
     elements: ElementCount
-    groups: Annotated[int, Meta(ge=1, le=4096)]
+    groups: Annotated[int, Meta(ge=1, le=MAX_GROUPS)]
     phase_bits: Annotated[int, Meta(ge=0, le=16)]
     delay_step_s: NonNegative
     delay_span_s: Positive
@@ -213,6 +214,8 @@ class Setting:
             raise ValueError(
                 f"phase and delay must share one (group, element) shape, got {self.phase_cycles.shape} and {self.delay_s.shape}"
             )
+        if len(self.phase_cycles) > MAX_GROUPS:
+            raise ValueError(f"a setting has at most {MAX_GROUPS} groups, got {len(self.phase_cycles)}")
         if self.groups_per_pilot < 1:
             raise ValueError(f"groups_per_pilot must be at least 1, got {self.groups_per_pilot}")
 

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bs_controller.beams import common_delay_s, focus_of_subcarrier, setting_from_focus
+from bs_controller.beams import common_delay_s, fitted, focus_of_subcarrier, setting_from_focus
 from bs_controller.schemes.cbs import angle_trajectory, range_trajectory
 from bs_controller.sweeps import GroupFoci, Trajectory
 from emulator.downlink import DownlinkEmulator
+from emulator.impairments import quantised
 from emulator.scene import Position
-from protocol.testbed import Setting, SubcarrierGrid, TestbedFacts, default_facts
+from protocol.testbed import FrontEndLimits, Setting, SubcarrierGrid, TestbedFacts, default_facts
 from ue_agent.measure import strongest_group, strongest_subcarrier
 
 Floats = npt.NDArray[np.float64]
@@ -150,3 +151,27 @@ def test_both_sides_mean_the_same_by_each_named_grid(kind: str) -> None:
     position = Position(range_m=range_m, angle_rad=angle_rad)
     samples = emulator.received(setting_from_focus(trajectory, facts), position, EVERY_ELEMENT)
     assert strongest_subcarrier(samples) == 700  # exact, as for the angle sweep above
+
+
+@pytest.mark.parametrize(("span_s", "step_s"), [(15e-9, 3e-12), (100e-9, 0.1e-9), (100e-9, 3e-12), (15e-9, 0.0)])
+def test_both_sides_round_a_setting_alike_up_to_the_last_step(span_s: float, step_s: float) -> None:
+    elements = FACTS.downlink.array.elements
+    limits = FrontEndLimits(
+        elements=elements, groups=1, phase_bits=4, delay_step_s=step_s, delay_span_s=span_s, settle_s=0.0
+    )
+    phase_cycles = np.random.default_rng(3).random((1, elements))
+    wanted = Setting(phase_cycles=phase_cycles, delay_s=np.linspace(0.0, span_s, elements)[np.newaxis])
+    ours, (theirs, _, _) = fitted(wanted, limits), quantised(wanted, limits)
+    np.testing.assert_array_equal(ours.phase_cycles, theirs.phase_cycles)  # exact: multiples of 1/16
+    np.testing.assert_allclose(ours.delay_s, theirs.delay_s, rtol=1e-15 * 4, atol=0)  # the same step, one product
+
+
+@pytest.mark.parametrize("bits", [0, 3])
+def test_radio_need_not_deviate_from_a_setting_that_the_controller_has_fitted(bits: int) -> None:
+    limits = FrontEndLimits(
+        elements=512, groups=1, phase_bits=bits, delay_step_s=3e-12, delay_span_s=100e-9, settle_s=0.0
+    )
+    sent = fitted(setting_from_focus(angle_trajectory(FACTS), FACTS), limits)
+    _, phase_deviation_cycles, delay_deviation_s = quantised(sent, limits)
+    assert phase_deviation_cycles == 0.0
+    assert delay_deviation_s <= 1e-22  # one rounding of 100 ns in double precision is 1.3e-23 s

@@ -1,7 +1,7 @@
 """One request and its 16 KiB report over the control link, against a bare ZeroMQ echo of the same bytes.
 
-Both ends are real processes. Ours pays for codec, session, delivery and event loop; the baseline blocks in `recv` and
-looks at nothing. This file is also the program of both child processes.
+Both ends are real processes. Ours pays for codec, session, delivery and event loop, until the link hands the report over as
+the controller takes it; the baseline blocks in `recv` and looks at nothing. This file is also the program of both children.
 """
 
 import asyncio
@@ -106,14 +106,14 @@ class _OurLink:
         self.endpoint = self._hub.endpoint
         self._sessions = asyncio.create_task(self._hub.run(), name="sessions")
         self._opened = asyncio.Event()
-        self._answer: asyncio.Future[Message] | None = None
+        self._answer: asyncio.Future[tuple[float, Message]] | None = None
         self._epoch = 0
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Opened):
             self._opened.set()
         elif isinstance(event, Heard) and self._answer is not None:
-            self._answer.set_result(event.message)
+            self._answer.set_result((time.perf_counter(), event.message))
 
     async def opened(self) -> None:
         async with asyncio.timeout(START_S):
@@ -124,11 +124,10 @@ class _OurLink:
         self._answer = asyncio.get_running_loop().create_future()
         start_s = time.perf_counter()
         self._hub.send(UE, _request(self._epoch))
-        report = await self._answer
-        trip_s = time.perf_counter() - start_s
+        end_s, report = await self._answer
         if not isinstance(report, ComplexReport) or report.epoch != self._epoch:
             raise RuntimeError(f"expected the report of epoch {self._epoch}, got {report}")
-        return trip_s
+        return end_s - start_s
 
     async def close(self) -> None:
         self._sessions.cancel()

@@ -65,9 +65,12 @@ def test_first_stage_goes_before_the_second_of_the_same_scheme() -> None:
     assert first.turn < second.turn
 
 
-def test_missed_request_waits_even_for_those_who_are_ahead() -> None:
-    missed, ahead = job("ue-a", at=0), job("ue-b", at=1)
+def test_missed_request_waits_for_the_others_of_the_same_localization() -> None:
+    missed, ahead = job("ue-a"), job("ue-b")
+    missed.want(COMMON, now_s=0.0)
     missed.attempts = 1
+    for now_s in (0.0, 1.0):
+        ahead.want(COMMON, now_s)
     assert ahead.turn < missed.turn
 
 

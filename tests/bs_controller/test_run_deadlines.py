@@ -113,6 +113,18 @@ def test_request_of_a_silent_user_is_repeated_in_a_new_epoch_behind_the_others()
     assert [measure.epoch for measure in rehearsal.measures("ue-a")] == [1, 3]
 
 
+def test_user_that_missed_one_request_does_not_wait_for_the_rest_of_the_run() -> None:
+    section = msgspec.structs.replace(SECTION, rounds=10)
+    rehearsal = Rehearsal([CommonThenOwn()], section=section, peaks={"ue-a": 1, "ue-b": 2})
+    rehearsal.begin()
+    while len(rehearsal.measures("ue-a")) < 2:
+        rehearsal.answer_next()
+    rehearsal.unread.clear()  # its own sweep of the first round goes unheard
+    rehearsal.miss_deadline()
+    rehearsal.play()
+    assert "ue-a" in rehearsal.fixed[:4]  # behind one round of the other, not behind all ten; two of room
+
+
 def test_user_that_answers_the_repeated_request_gets_its_fix() -> None:
     rehearsal = begun(Rehearsal([CommonThenOwn()]), "ue-a")
     rehearsal.silent.clear()
@@ -153,6 +165,15 @@ def test_without_retries_the_first_missed_deadline_is_the_last() -> None:
     rehearsal = begun(Rehearsal([Asking()], ("ue-a",), section), "ue-a")
     rehearsal.miss_deadline()
     assert rehearsal.failed == [("ue-a", MISSED)]
+
+
+def test_time_to_report_counts_from_when_the_radio_was_ready() -> None:
+    rehearsal = Rehearsal([Asking()], ("ue-a",))
+    rehearsal.begin()
+    rehearsal.wait(0.9 * DEADLINE_S)
+    rehearsal.answer_next()
+    rehearsal.wait(0.9 * DEADLINE_S)
+    assert rehearsal.run.counters["missed_deadlines"] == 0
 
 
 def test_report_that_comes_after_its_deadline_is_stale() -> None:

@@ -23,18 +23,18 @@ SPEC = (ROOT / "protocol" / "SPEC.md").read_text(encoding="utf-8")
 CODE = ("protocol", "bs_controller", "ue_agent", "emulator", "deploy")
 CLAUSES = re.findall(r"^- \*\*(\d+\.\d+)\*\* ", SPEC, re.MULTILINE)
 SECTIONS = re.findall(r"^## (\d+)\. ", SPEC, re.MULTILINE)
-CITATION = re.compile(r"\"(\d{1,2}\.\d{1,2})\"|SPEC (\d{1,2}(?:\.\d{1,2})?(?:(?:, | and |-)\d{1,2}\.\d{1,2})*)")
+# A quoted number of a refusal, or a clause, list or range of clauses in prose; no clause ends in 0, version numbers do.
+IN_CODE = re.compile(r"\"([1-9]\d?\.[1-9]\d?)\"|SPEC (\d+(?:\.\d+)?(?:(?:, | and |-)\d+\.\d+)*)")
+IN_TESTS = re.compile(r"mark\.clause\(\"([^\"]*)(\")")
 
 
 def citations() -> Iterator[tuple[str, str]]:
     """Yield where a clause or section is cited, and its number."""
-    for path in sorted(path for room in (*CODE, "tests") for path in (ROOT / room).rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        found = [quoted or spelt for quoted, spelt in CITATION.findall(text)] if path.parts[-2] != "tests" else []
-        if "tests" in path.parts:
-            found = re.findall(r"clause\(\"([^\"]*)\"\)", text)
-        for citation in found:
-            yield from ((str(path.relative_to(ROOT)), number) for number in re.split(r", | and |-", citation))
+    for room, pattern in (*((room, IN_CODE) for room in CODE), ("tests", IN_TESTS)):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for quoted, spelt in pattern.findall(path.read_text(encoding="utf-8")):
+                numbers = re.split(r", | and |-", quoted or spelt)
+                yield from ((str(path.relative_to(ROOT)), number) for number in numbers)
 
 
 def table_rows(header: str, text: str = SPEC) -> list[list[str]]:

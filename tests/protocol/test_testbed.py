@@ -89,7 +89,7 @@ def test_sector_array_spans_its_sector() -> None:
     [((5.0, 5.0), (-1.0, 1.0)), ((5.0, 9.0), (1.0, -1.0)), ((5.0, 9.0), (-math.pi / 2, 1.0))],
 )
 def test_region_that_does_not_grow_is_refused(ranges: tuple[float, float], angles: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="must grow|angle must"):
+    with pytest.raises(ValueError, match="must grow"):
         Region(range_min_m=ranges[0], range_max_m=ranges[1], angle_min_rad=angles[0], angle_max_rad=angles[1])
 
 

@@ -78,7 +78,7 @@ async def until_sent(dealer: Dealer, frames: list[Frame]) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - a connection comes and goes without an event
         await asyncio.sleep(0.01)
 
 

@@ -239,7 +239,13 @@ class Lab:
     def alive(self, module: str = "") -> list[int]:
         """Return the processes that work in this folder or for it, those of one module if it is named."""
         mark = str(self.folder)
-        return [pid for pid, words in command_lines() if module in words[1:] + [""] and concerns(pid, words, mark)]
+        return [pid for pid, words in command_lines() if module in [*words[1:], ""] and concerns(pid, words, mark)]
+
+    def kill_one(self, module: str, *words: str) -> None:
+        """Kill the one process of a module in this folder whose command line holds these words."""
+        ours = {*self.alive(module)}
+        (pid,) = [pid for pid, found in command_lines() if pid in ours and {*words} <= {*found}]
+        os.kill(pid, signal.SIGKILL)
 
 
 def command_lines() -> Iterator[tuple[int, list[str]]]:
