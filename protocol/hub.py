@@ -114,6 +114,8 @@ class SessionTable:
         self._meter(peer, now_s)
         before = peer.delivery.duplicates
         for message in peer.delivery.accept(envelope, now_s):
+            if self._by_route.get(peer.route) is not peer:
+                break  # a fault before this message closed the session
             try:
                 peer.state = advanced(CONTROLLER_HEARS[peer.role], peer.state, message)
             except PeerFaultError as fault:
@@ -141,6 +143,7 @@ class SessionTable:
         assert isinstance(hello, msg.Hello)  # noqa: S101 - told apart by the caller
         known = self._by_name.get(hello.name)
         if known is not None and known.route == route and known.delivery.session == envelope.session:
+            self._meter(known, now_s)
             self._welcome(known, now_s, outcome)
             return
         self._admit(hello)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from protocol.errors import OurFaultError
 from protocol.testbed import FrontEndLimits, TestbedFacts
 
 PROTOCOL_VERSION = 1
@@ -22,9 +23,10 @@ Epoch = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 PilotCount = Annotated[int, Meta(ge=1, le=65536)]
 GroupCount = Annotated[int, Meta(ge=1, le=65536)]
-PeerName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+# `$` alone would also match before a line's end
+PeerName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}(?!\n)$")]
 Text = Annotated[str, Meta(max_length=1024)]
-Clause = Annotated[str, Meta(pattern=r"^[0-9]{1,2}\.[0-9]{1,2}$")]
+Clause = Annotated[str, Meta(pattern=r"^[0-9]{1,2}\.[0-9]{1,2}(?!\n)$")]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 
 
@@ -62,6 +64,15 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     FRAMES: ClassVar[Mapping[str, FrameSpec]] = {}
     #: False for messages that carry no work, and so neither sequence number nor resend (SPEC 4.6)
     SEQUENCED: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name, spec in self.FRAMES.items():
+            array: Array = getattr(self, name)
+            if array.ndim != len(spec.axes) or array.size == 0:
+                raise OurFaultError("3.8", f"{name} must have axes {spec.axes} and values, got shape {array.shape}")
+            reals = np.ravel(array).view(array.real.dtype)  # judged four times as fast as complex numbers are
+            if not np.logical_and.reduce(np.isfinite(reals)):
+                raise OurFaultError("3.9", f"{name} has values that are not finite")
 
 
 # --- control link, both directions -----------------------------------------------------------------------------------
@@ -120,7 +131,7 @@ class Hello(Message, frozen=True, tag="hello"):
     name: PeerName
     versions: Annotated[tuple[int, ...], Meta(min_length=1, max_length=16)]
     software: Text
-    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")]
     facts: TestbedFacts
     capabilities: RadioCapabilities | UeCapabilities
 

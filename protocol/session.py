@@ -152,12 +152,16 @@ class PeerSession:
             return outcome
         if envelope.session != self.session:
             return outcome  # an answer to an earlier session of ours
+        if self.state is State.NEW and envelope.sequence:
+            return outcome  # it overtook the welcome; unacknowledged, it comes again
         self._heard_s = now_s
         for message in self._delivery.accept(envelope, now_s):
             try:
                 self.state = advanced(self._table, self.state, message)
             except PeerFaultError as fault:
                 outcome.events.append(faulted("controller", fault))
+                refusal = msg.Refusal(clause=fault.clause, text=fault.text[:1024])
+                outcome.send.append(self._delivery.seal(refusal, now_s))
                 continue
             self._hear(message, outcome)
         return outcome

@@ -149,7 +149,8 @@ class TestbedFacts(Fact, frozen=True):
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical JSON of all facts, as 64 hexadecimal digits."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        canonical = msgspec.convert(msgspec.to_builtins(self), TestbedFacts)  # 5 and 5.0 are the same fact
+        return hashlib.sha256(msgspec.json.encode(canonical, order="sorted")).hexdigest()
 
     def differences(self, other: "TestbedFacts") -> list[str]:
         """Return one line for each fact that differs, e.g. ``downlink.grid.count: 2048 here, 1024 there``."""

@@ -1,6 +1,5 @@
 """Framing: what travels, and that each way of breaking section 3 is refused by its clause and by nothing else."""
 
-import contextlib
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +7,12 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from protocol import messages as msg
 from protocol.codec import MAX_FRAMES, MAX_HEADER_BYTES, Envelope, decode, encode, largest_frame_bytes
 from protocol.errors import OurFaultError, PeerFaultError
 from protocol.messages import Message
-from tests.protocol.examples import EXAMPLES, FACTS, configure, hello
+from tests.protocol.examples import FACTS, configure, hello
 
 Header = dict[str, Any]
 
@@ -380,55 +377,3 @@ def test_array_value_that_is_not_finite_is_refused(value: float) -> None:
 def test_complex_value_with_one_part_that_is_not_finite_is_refused() -> None:
     report = msg.ComplexReport(epoch=1, samples=np.ones(1, dtype=np.complex64))
     assert refused([frames_of(report)[0], struct.pack("<2f", 1.0, float("nan"))]) == "3.9"
-
-
-# --- whatever comes --------------------------------------------------------------------------------------------------
-
-
-def decode_or_refuse(frames: list[bytes]) -> None:
-    with contextlib.suppress(PeerFaultError):
-        decode(frames)
-
-
-@given(frames=st.lists(st.binary(max_size=200), max_size=7))
-def test_arbitrary_frames_decode_or_are_refused(frames: list[bytes]) -> None:
-    decode_or_refuse(frames)
-
-
-@given(data=st.data(), message=st.sampled_from(EXAMPLES))
-def test_mutated_frames_decode_or_are_refused(data: st.DataObject, message: Message) -> None:
-    frames = [bytearray(frame) for frame in frames_of(message)]
-    for _ in range(data.draw(st.integers(1, 4))):
-        frame = data.draw(st.sampled_from(frames))
-        at = data.draw(st.integers(0, len(frame)))
-        frame[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
-    decode_or_refuse([bytes(frame) for frame in frames])
-
-
-LEAF = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.just(b"")
-VALUE = st.recursive(
-    LEAF,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | st.just(b""), inner, max_size=4),
-    max_leaves=8,
-)
-
-
-@given(data=st.data(), message=st.sampled_from(EXAMPLES), value=VALUE)
-def test_any_value_anywhere_in_the_header_decodes_or_is_refused(
-    data: st.DataObject, message: Message, value: object
-) -> None:
-    first, *arrays = frames_of(message)
-    header = msgpack.unpackb(first)
-    node: Any = header
-    while True:
-        key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
-        if not isinstance(node[key], dict | list) or not node[key] or data.draw(st.booleans()):
-            break
-        node = node[key]
-    node[key] = value
-    decode_or_refuse([msgpack.packb(header), *arrays])
-
-
-@given(arrays=VALUE)
-def test_any_declaration_of_arrays_decodes_or_is_refused(arrays: object) -> None:
-    decode_or_refuse(changed(POWER, lambda header: header.update(arrays=arrays)))

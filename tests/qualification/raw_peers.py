@@ -35,7 +35,7 @@ def header_of(message: Message, **changes: object) -> bytes:
 
 
 class RawPeer:
-    """A connection to a controller; with `open` also a session."""
+    """A connection to a controller; with `open_as` also a session."""
 
     def __init__(self, endpoint: str) -> None:
         self.session = time.time_ns() // 1000
@@ -56,9 +56,9 @@ class RawPeer:
         self._socket.close(linger=500)
         self._context.term()
 
-    def open(self, greeting: Hello) -> Self:
-        """Open a session and wait for the welcome."""
-        self.say(greeting)
+    def open_as(self, facts: TestbedFacts, name: str) -> Self:
+        """Open a session as this UE and wait for the welcome."""
+        self.say(hello(facts, name))
         self.hears(msg.Welcome)
         self._is_open = True
         return self
@@ -73,24 +73,22 @@ class RawPeer:
             self._sequence += message.SEQUENCED
             sequence = self._sequence if message.SEQUENCED else 0
         self._sequence = max(self._sequence, sequence)
-        envelope = Envelope(
-            session=self.session, sequence=sequence, acknowledged=self._acknowledged, message=message
-        )
+        envelope = Envelope(session=self.session, sequence=sequence, acknowledged=self._acknowledged, message=message)
         self.say_frames(*encode(envelope))
         self._said_s = time.monotonic()
         return sequence
 
     def hears(self, kind: type[M], timeout_s: float = PATIENCE_S) -> M:
         """Wait for a message of a kind, and return it; others are set aside."""
-        found: list[M] = []
+        came = self.stays_until(lambda: bool(self.of_kind(kind)), timeout_s)
+        assert came, f"expected a {kind.__name__} within {timeout_s:g} s, got {self.heard}"
+        found = self.of_kind(kind)[0]
+        self.heard.remove(found)
+        return found
 
-        def arrived() -> bool:
-            found.extend(message for message in self.heard if isinstance(message, kind))
-            return bool(found)
-
-        assert self.stays_until(arrived, timeout_s), f"expected a {kind.__name__} within {timeout_s:g} s: {self.heard}"
-        self.heard.remove(found[0])
-        return found[0]
+    def of_kind(self, kind: type[M]) -> list[M]:
+        """Return the messages of a kind that came and that nobody took yet."""
+        return [message for message in self.heard if isinstance(message, kind)]
 
     def stays_until(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> bool:
         """Listen, and beat if there is a session, until the condition holds; return whether it did in time."""

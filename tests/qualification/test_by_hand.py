@@ -41,7 +41,7 @@ def test_ue_started_late_is_located_by_a_patient_controller(lab_of: LabFactory) 
 
 @pytest.mark.requirement("UEs leave and return")
 def test_ue_killed_and_started_again_gets_all_its_fixes(lab_of: LabFactory) -> None:
-    lab = lab_of(controller={"rounds": 60, "rejoin_s": 20.0})
+    lab = lab_of(controller={"rounds": 25, "rejoin_s": 20.0})
     lab.emulator()
     lab.ue("ue-1")
     victim = lab.ue("ue-2")
@@ -51,7 +51,7 @@ def test_ue_killed_and_started_again_gets_all_its_fixes(lab_of: LabFactory) -> N
     controller.said("ue-2 left")
     lab.ue("ue-2")
     assert controller.ended() == 0, controller.errors
-    assert [len(fixes(controller.records, ue)) for ue in lab.ues] == [180, 180]
+    assert [len(fixes(controller.records, ue)) for ue in lab.ues] == [75, 75]
     assert of_kind(controller.records, "failure") == []
 
 

@@ -9,7 +9,7 @@ from bs_controller.record import open_run
 from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import Lab, Process, counters_of, fixes, of_kind, wait_until
 
-ROUNDS = 60
+ROUNDS = 25
 LONG = {"controller": {"rounds": ROUNDS, "rejoin_s": 20.0}}
 
 
@@ -39,26 +39,26 @@ def test_ue_that_dies_for_good_fails_alone(lab_of: LabFactory) -> None:
 
 
 @pytest.mark.requirement("processes hang and come back")
-@pytest.mark.parametrize("victim", ["ue-2", "emulator"])
-def test_part_that_hung_and_came_back_gets_every_later_fix(lab_of: LabFactory, victim: str) -> None:
+def test_emulator_that_hung_and_came_back_costs_no_fix(lab_of: LabFactory) -> None:
     lab = lab_of(**LONG)
     parts = under_way(lab)
     controller = parts["controller"]
-    parts[victim].signal(signal.SIGSTOP)
-    controller.said(f"{'radio' if victim == 'emulator' else victim} left: nothing heard for 0.5 s")
-    parts[victim].signal(signal.SIGCONT)
+    parts["emulator"].signal(signal.SIGSTOP)
+    controller.said("radio left: nothing heard for 0.5 s")
+    parts["emulator"].signal(signal.SIGCONT)
     assert controller.ended() == 0, controller.errors
     assert [len(fixes(controller.records, ue)) for ue in lab.ues] == [3 * ROUNDS, 3 * ROUNDS]
     assert of_kind(controller.records, "failure") == []
 
 
 @pytest.mark.requirement("processes hang and come back")
-def test_others_are_located_while_one_ue_hangs(lab_of: LabFactory) -> None:
+def test_others_are_located_while_one_ue_hangs_and_it_is_when_it_comes_back(lab_of: LabFactory) -> None:
     lab = lab_of(**LONG)
     parts = under_way(lab)
     controller = parts["controller"]
     parts["ue-2"].signal(signal.SIGSTOP)
     controller.told(lambda records: len(fixes(records, "ue-1")) == 3 * ROUNDS, "all fixes of ue-1")
+    assert "ue-2 left: nothing heard for 0.5 s" in controller.errors
     assert len(fixes(controller.records, "ue-2")) < 3 * ROUNDS
     parts["ue-2"].signal(signal.SIGCONT)
     assert controller.ended() == 0, controller.errors
@@ -107,22 +107,24 @@ def test_launcher_starts_a_killed_ue_again_and_says_so(lab_of: LabFactory) -> No
     assert json.loads("".join(launcher.out))["complete"] is True
 
 
-@pytest.mark.requirement("processes are started again")
-def test_run_whose_emulator_was_killed_ends_with_all_fixes_and_opens(lab_of: LabFactory) -> None:
-    lab = lab_of(**LONG)
+@pytest.fixture(scope="module")
+def revived(module_lab_of: LabFactory) -> tuple[Lab, Process]:
+    """Carry out a run whose emulator is killed on the way."""
+    lab = module_lab_of(**LONG)
     launcher = launched(lab)
     lab.kill_one("emulator")
     assert launcher.ended() == 0, launcher.errors
-    assert len(fixes(open_run(lab.run_directory).records)) == 6 * ROUNDS
+    return lab, launcher
 
 
 @pytest.mark.requirement("processes are started again")
-def test_every_fix_has_its_truth_though_the_emulator_was_killed(lab_of: LabFactory) -> None:
-    lab = lab_of(**LONG)
-    launcher = launched(lab)
-    lab.kill_one("emulator")
-    assert launcher.ended() == 0, launcher.errors
-    document = json.loads("".join(launcher.out))
+def test_run_whose_emulator_was_killed_ends_with_all_fixes_and_opens(revived: tuple[Lab, Process]) -> None:
+    assert len(fixes(open_run(revived[0].run_directory).records)) == 6 * ROUNDS
+
+
+@pytest.mark.requirement("processes are started again")
+def test_every_fix_has_its_truth_though_the_emulator_was_killed(revived: tuple[Lab, Process]) -> None:
+    document = json.loads("".join(revived[1].out))
     assert [fix for fix in document["fixes"] if fix["error_m"] is None] == []
 
 
@@ -131,13 +133,13 @@ def test_launcher_whose_controller_was_killed_ends_with_what_was_found(lab_of: L
     lab = lab_of(**LONG)
     launcher = launched(lab)
     lab.kill_one("bs_controller")
-    assert launcher.ended(5.0) not in {0, 2}, launcher.errors
+    assert launcher.ended(5.0) == 1, launcher.errors
     assert lab.alive() == []
     found = {(fix["ue"], fix["scheme"], fix["round"]) for fix in json.loads("".join(launcher.out))["fixes"]}
     on_disk = {(fix["ue"], fix["scheme"], fix["round"]) for fix in fixes(open_run(lab.run_directory).records)}
     assert found
     assert found <= on_disk
-    assert "controller" in launcher.errors, "the reader is told what happened"
+    assert "controller was killed by SIGKILL" in launcher.errors
 
 
 @pytest.mark.requirement("a lossy link costs time, not fixes")

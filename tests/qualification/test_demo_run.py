@@ -59,7 +59,7 @@ def test_every_fix_stands_beside_its_truth(demo: Demo) -> None:
 
 def test_backprojection_finds_every_user(demo: Demo) -> None:
     errors_m = [fix["error_m"] for fix in demo.document["fixes"] if fix["scheme"] == "backprojection"]
-    # a tenth of a range bin of the 48 MHz band is 0.3 m, and the gridless peak does better at 10 dB over 39200 samples
+    # 48 MHz resolve 3 m; 39200 samples at 10 dB place the peak to a thousandth of that, the bound leaves a factor of thirty
     assert max(errors_m) < 0.1
 
 
@@ -107,7 +107,7 @@ def table(module_lab_of: LabFactory) -> tuple[int, str, str]:
 
 def test_table_has_a_row_for_each_user_and_scheme(table: tuple[int, str, str]) -> None:
     status, out, err = table
-    rows = [[cell.strip() for cell in line.split("│")[1:3]] for line in out.splitlines() if "│ ue-" in line]
+    rows = [line.replace("│", " ").split()[:2] for line in out.splitlines() if line.lstrip("│ ").startswith("ue-")]
     assert status == 0, err
     assert rows == [[ue, scheme] for ue in ("ue-1", "ue-2") for scheme in SCHEMES]
 

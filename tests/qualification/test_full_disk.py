@@ -1,12 +1,12 @@
 """A run directory on a disk that fills up: recording stops and says so, locating goes on."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import os
 import pytest
 
 from bs_controller.record import open_run

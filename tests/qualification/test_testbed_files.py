@@ -10,7 +10,10 @@ from tests.qualification.conftest import LabFactory
 pytestmark = pytest.mark.requirement("a mistake in the file is pointed at")
 
 MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
-    "unknown key": ({"controller": {"rouns": 2}}, r"controller\.rouns: expected one of .*rounds.*, got the unknown key"),
+    "unknown key": (
+        {"controller": {"rouns": 2}},
+        r"controller\.rouns: expected one of .*rounds.*, got the unknown key",
+    ),
     "wrong type": ({"downlink": {"elements": "many"}}, r'downlink\.elements: expected an integer, got "many"'),
     "out of range": ({"controller": {"rounds": 0}}, r"controller\.rounds: expected .*1, got 0"),
     "no divisor": ({"downlink": {"elements": 66}}, r"downlink\.subarrays: expected a divisor of 66 elements, got 4"),
