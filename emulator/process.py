@@ -17,6 +17,7 @@ from protocol.errors import PeerFaultError
 from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities
 from protocol.shell import run_until_stopped, set_up_logging
+from protocol.testbed import MAX_GROUPS
 from protocol.transport import Route, Router
 from protocol.versions import software
 
@@ -48,7 +49,7 @@ class EmulatorProcess:
         )
         links = loaded.file.links
         self._air = Router(links.air, self._on_air, lambda route: None, max_frame_bytes=largest_frame_bytes(shared))
-        self._control = PeerLink(links.control, hello, self._on_message, self._server.reset, section.front_end.groups)
+        self._control = PeerLink(links.control, hello, self._on_message, self._server.reset, MAX_GROUPS)
 
     async def run(self) -> None:
         """Serve controller and receivers until cancelled or refused for good."""

@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 MAX_IPC_PATH_BYTES = 107  # sun_path of Linux holds 108 with its terminator
 
-TestbedName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+TestbedName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?!\n)$")]
 Angle = Annotated[float, Meta(gt=-90, lt=90)]
 
 

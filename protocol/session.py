@@ -157,6 +157,7 @@ class PeerSession:
         self._heard_s = now_s
         for message in self._delivery.accept(envelope, now_s):
             try:
+                self._check_version(message)
                 self.state = advanced(self._table, self.state, message)
             except PeerFaultError as fault:
                 outcome.events.append(faulted("controller", fault))
@@ -165,6 +166,10 @@ class PeerSession:
                 continue
             self._hear(message, outcome)
         return outcome
+
+    def _check_version(self, message: Message) -> None:
+        if isinstance(message, msg.Welcome) and message.version not in self._hello.versions:
+            raise PeerFaultError("4.2", f"welcome to version {message.version}, offered {self._hello.versions}")
 
     def _hear(self, message: Message, outcome: PeerOutcome) -> None:
         match message:
@@ -192,6 +197,10 @@ class PeerSession:
         elif refusal.clause == "4.12" and self.state is State.OPEN and envelope.session == self.session:
             self.state = State.CLOSED
             outcome.events.append(Closed(name=name, reason="the controller does not know this session"))
+        elif refusal.clause.startswith("3.") and self.state is State.OPEN:
+            # What was refused was never numbered there, and would be sent again for ever.
+            self.state = State.CLOSED
+            outcome.events.append(Closed(name=name, reason=f"{refusal.text} (SPEC {refusal.clause})"))
         else:
             outcome.events.append(Faulted(name=name, clause=refusal.clause, text=refusal.text, ours=True))
 

@@ -15,7 +15,8 @@ ComplexArray = npt.NDArray[np.complex128]
 def linear_distance_m(element_x_m: Floats, range_m: float, angle_rad: float) -> Floats:
     """Exact distance from a point to each element, through Cartesian coordinates, ``(element,)``."""
     x, y = range_m * np.cos(angle_rad), range_m * np.sin(angle_rad)
-    return np.hypot(x, y - element_x_m)
+    distance_m: Floats = np.hypot(x, y - element_x_m)
+    return distance_m
 
 
 def setting_weight(downlink: Downlink, setting: Setting) -> ComplexArray:
@@ -49,12 +50,11 @@ def sector_distance_m(uplink: Uplink, range_m: float, angle_rad: float) -> Float
     psi, radius_m = uplink.array.element_angle_rad, uplink.array.radius_m
     dx = range_m * np.cos(angle_rad) - radius_m * np.cos(psi)
     dy = range_m * np.sin(angle_rad) - radius_m * np.sin(psi)
-    return np.hypot(dx, dy)
+    distance_m: Floats = np.hypot(dx, dy)
+    return distance_m
 
 
-def dense_snapshot(
-    uplink: Uplink, paths: list[tuple[complex, float, float, float]], c_m_s: float
-) -> ComplexArray:
+def dense_snapshot(uplink: Uplink, paths: list[tuple[complex, float, float, float]], c_m_s: float) -> ComplexArray:
     """Noise-free snapshot of paths ``(gain, range_m, angle_rad, extra_m)`` [SUCA, eqs. (1)-(2)], ``(element, subcarrier)``."""
     frequency_hz = uplink.grid.frequency_hz
     snapshot = np.zeros((uplink.array.elements, uplink.grid.count), dtype=np.complex128)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from protocol import messages as msg
-from protocol.codec import MAX_FRAMES, MAX_HEADER_BYTES, Envelope, decode, encode, largest_frame_bytes
+from protocol.codec import MAX_DEPTH, MAX_FRAMES, MAX_HEADER_BYTES, Envelope, decode, encode, largest_frame_bytes
 from protocol.errors import OurFaultError, PeerFaultError
 from protocol.messages import Message
 from tests.protocol.examples import FACTS, configure, hello
@@ -184,10 +184,10 @@ def test_string_that_is_not_utf8_is_refused() -> None:
 
 
 @pytest.mark.clause("3.1")
-@pytest.mark.parametrize("levels", [10, 400, 1000, 4000])
+@pytest.mark.parametrize("levels", [MAX_DEPTH, 400, 1000, 4000])
 def test_deeply_nested_header_is_refused(levels: int) -> None:
     nested = b"\x81" + bytes(msgpack.packb("progress")) + b"\x91" * levels + b"\x01"
-    assert refused([with_fields_value(nested)]) in {"3.1", "3.4"}
+    assert refused([with_fields_value(nested)]) == "3.1"
 
 
 # --- 3.2 to 3.5: version, type, fields -------------------------------------------------------------------------------

@@ -208,6 +208,7 @@ def clause_text(number: str) -> str:
         ("2.6", f"more than {hub.MAX_RATE_HZ:.0f} messages in a second"),
         ("3.1", f"1 to {codec.MAX_FRAMES} frames"),
         ("3.1", f"at most {codec.MAX_HEADER_BYTES} bytes"),
+        ("3.1", f"at most {codec.MAX_DEPTH} levels"),
         ("3.2", f"version, {msg.PROTOCOL_VERSION}."),
         ("4.1", f"every {session.HELLO_AGAIN_S:g} s"),
         ("4.7", f"acknowledge within {delivery.ACKNOWLEDGE_WITHIN_S:g} s"),

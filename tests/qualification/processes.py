@@ -260,7 +260,7 @@ def command_lines() -> Iterator[tuple[int, list[str]]]:
 def concerns(pid: int, words: list[str], mark: str) -> bool:
     """Return whether a process is one of ours: it names the folder, or works in it."""
     try:
-        works_in = os.readlink(f"/proc/{pid}/cwd")
+        works_in = str(Path(f"/proc/{pid}/cwd").readlink())
     except OSError:
         works_in = ""
     return works_in.startswith(mark) or any(mark in word for word in words)

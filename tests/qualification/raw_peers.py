@@ -67,6 +67,11 @@ class RawPeer:
         """Send frames as they are."""
         self._socket.send_multipart(frames)
 
+    def say_frames_often(self, times: int, *frames: Frame) -> None:
+        """Send the same frames again and again, as fast as they are taken."""
+        for _ in range(times):
+            self.say_frames(*frames)
+
     def say(self, message: Message, *, sequence: int | None = None) -> int:
         """Send a message in the session, by default with the next sequence number; return that number."""
         if sequence is None:
