@@ -43,6 +43,7 @@ class _Ledger:
     on_record: OnRecord
     pending: dict[int, Record] = field(default_factory=dict)
     _next: int = 0
+    _failed: bool = False
 
     def append(self, command: Keep) -> None:
         number, self._next = self._next, self._next + 1
@@ -57,7 +58,9 @@ class _Ledger:
 
     def failed(self, error: RecordingError) -> None:
         """Hand on what will never be on disk; the run goes on without recording."""
-        logger.error("%s; the run goes on, but its further fixes are not recorded", error)
+        if not self._failed:
+            logger.error("%s; the run goes on, but its further fixes are not recorded", error)
+        self._failed = True
         for number in list(self.pending):
             self.on_record(self.pending.pop(number), False)
 
@@ -65,9 +68,7 @@ class _Ledger:
 class ControllerProcess:
     """One run, from the first hello to the last fix."""
 
-    def __init__(
-        self, loaded: LoadedTestbed, run_directory: RunDirectory, on_record: OnRecord, *, patient: bool
-    ) -> None:
+    def __init__(self, loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *, patient: bool) -> None:
         self._section = loaded.section("controller", ControllerSection)
         shared = facts(loaded.file)
         self._loop = asyncio.get_running_loop()
@@ -78,17 +79,18 @@ class ControllerProcess:
             heartbeat_s=self._section.heartbeat_s,
             liveness_s=self._section.liveness_s,
         )
-        self._hub = HubLink(loaded.file.links.control, admission, self._on_event)
         self._run = Run(shared, self._section, self._schemes, time.monotonic(), patient=patient)
-        recorder = Recorder(
-            run_directory,
-            call_soon=self._loop.call_soon_threadsafe,
-            on_failure=self._recording_failed,
-        )
-        self._ledger = _Ledger(recorder, on_record)
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="scheme")
         self._finished = asyncio.Event()
         self._busy = False
+        self._hub = HubLink(loaded.file.links.control, admission, self._on_event)
+        try:  # only now: a controller that cannot bind leaves its run directory as it was
+            run_directory = RunDirectory.create(directory, config_text=resolved(loaded), start=_start(loaded))
+        except RecordingError:
+            self._hub.close("nothing can be recorded")
+            raise
+        recorder = Recorder(run_directory, call_soon=self._loop.call_soon_threadsafe, on_failure=self._recording_failed)
+        self._ledger = _Ledger(recorder, on_record)
 
     def _recording_failed(self, error: RecordingError) -> None:
         self._ledger.failed(error)
@@ -145,6 +147,7 @@ class ControllerProcess:
             "peers_lost": run["peers_lost"],
             "duplicates": table["duplicates"],
             "resent": self._hub.table.resent,
+            "unanswered_strangers": table["unanswered"],
             **dict(sorted(refused.items())),
         }
 
@@ -221,18 +224,17 @@ class ControllerProcess:
             self._carry_out()
 
 
+def _start(loaded: LoadedTestbed) -> dict[str, object]:
+    return {"name": loaded.file.name, "digest": facts(loaded.file).digest(), "versions": versions()}
+
+
 async def _serve(loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *, patient: bool) -> int:
-    shared = facts(loaded.file)
-    start = {"name": loaded.file.name, "digest": shared.digest(), "versions": versions()}
     try:
-        run_directory = RunDirectory.create(directory, config_text=resolved(loaded), start=start)
+        process = ControllerProcess(loaded, directory, on_record, patient=patient)
     except RecordingError as error:
         logger.error("cannot record: %s", error)
         return 2
-    try:
-        process = ControllerProcess(loaded, run_directory, on_record, patient=patient)
     except (OSError, ValueError) as error:
-        run_directory.release()
         logger.error("cannot start: %s", error)
         return 2
     return 0 if await process.run() else 1

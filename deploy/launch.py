@@ -69,7 +69,11 @@ async def _controller(file: Path, run_directory: Path, on_record: OnRecord) -> i
             record = json.loads(line)
             recorded = bool(record.pop("recorded"))
             on_record(record, recorded)
-        return await process.wait()
+        status = await process.wait()
+    if status < 0:
+        logger.error("the controller was killed by %s; the run is over", signal.Signals(-status).name)
+        return 1
+    return status
 
 
 async def _keep_alive(child: _Child, file: Path, run_directory: Path) -> None:

@@ -21,6 +21,7 @@ MAX_FAULTS = 64
 FAULT_WINDOW_S = 10.0
 MAX_RATE_HZ = 20_000.0
 STALL_S = 0.5
+MAX_STRANGER_REFUSALS_HZ = 50
 
 Route = bytes
 
@@ -68,6 +69,8 @@ class SessionTable:
         self._by_route: dict[Route, _Peer] = {}
         self._by_name: dict[str, _Peer] = {}
         self._ticked_s = float("inf")
+        self._strangers_from_s = float("-inf")
+        self._strangers_answered = 0
 
     def is_open(self, name: str) -> bool:
         """Return whether a peer of that name has an open session."""
@@ -183,6 +186,9 @@ class SessionTable:
     ) -> None:
         self.counters[f"refused_{fault.clause}"] += 1
         peer = self._by_route.get(route)
+        if peer is None and not self._worth_an_answer(now_s):
+            self.counters["unanswered"] += 1
+            return
         name = peer.name if peer else "stranger"
         session = envelope.session if envelope else 0
         if envelope is not None and isinstance(envelope.message, msg.Hello):
@@ -196,6 +202,13 @@ class SessionTable:
             outcome.send.append((route, Envelope(session=session, message=refusal)))
         if peer is not None:
             self._count_fault(peer, fault, now_s, outcome)
+
+    def _worth_an_answer(self, now_s: float) -> bool:
+        """Return whether a stranger is answered still; all of them share what one second allows (SPEC 9.3)."""
+        if now_s - self._strangers_from_s >= 1.0:
+            self._strangers_from_s, self._strangers_answered = now_s, 0
+        self._strangers_answered += 1
+        return self._strangers_answered <= MAX_STRANGER_REFUSALS_HZ
 
     def _count_fault(self, peer: _Peer, fault: PeerFaultError, now_s: float, outcome: HubOutcome) -> None:
         peer.faults = [at_s for at_s in peer.faults if now_s - at_s < FAULT_WINDOW_S] + [now_s]

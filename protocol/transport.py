@@ -130,9 +130,10 @@ def _common_options(max_frame_bytes: int) -> list[tuple[int, int]]:
         (zmq.RCVHWM, HIGH_WATER_MARK),
         (zmq.LINGER, 0),
         (zmq.HANDSHAKE_IVL, 2000),
-        (zmq.HEARTBEAT_IVL, 1000),
-        (zmq.HEARTBEAT_TIMEOUT, 3000),
-        (zmq.HEARTBEAT_TTL, 3000),
+        (zmq.TCP_KEEPALIVE, 1),
+        (zmq.TCP_KEEPALIVE_IDLE, 5),
+        (zmq.TCP_KEEPALIVE_INTVL, 2),
+        (zmq.TCP_KEEPALIVE_CNT, 3),
     ]
 
 
@@ -234,6 +235,10 @@ class Dealer(_Socket):
             (zmq.RECONNECT_IVL, 100),
             (zmq.RECONNECT_IVL_MAX, 500),
             (zmq.CONNECT_TIMEOUT, 2000),
+            # On this side alone: libzmq 4.3.5 aborts the process when the heartbeat timer of a connection fires whose
+            # peer is gone while its messages wait to be read, and only a ROUTER can be flooded by strangers.
+            (zmq.HEARTBEAT_IVL, 1000),
+            (zmq.HEARTBEAT_TIMEOUT, 3000),
         ):
             self._socket.setsockopt(option, value)
         self._socket.connect(endpoint)

@@ -135,10 +135,19 @@ def test_what_cannot_be_decoded_is_counted(world: World) -> None:
 
 
 @pytest.mark.clause("9.1")
-def test_refusal_of_one_message_leaves_the_session_open(world: World) -> None:
+def test_peer_whose_message_was_malformed_ends_its_session(world: World) -> None:
+    # what the controller could not decode it cannot acknowledge: it would be sent again for ever
     peer = world.opened()
     world.from_hub(world.table.malformed(ROUTE, PeerFaultError("3.7", "too short"), world.now_s))
-    assert (peer.state, world.table.is_open("ue-1")) == (State.OPEN, True)
+    assert (peer.state, world.table.is_open("ue-1")) == (State.CLOSED, True)
+
+
+@pytest.mark.clause("9.3")
+def test_strangers_are_answered_fifty_times_a_second_together(world: World) -> None:
+    fault = PeerFaultError("3.7", "too short")
+    answers = [len(world.table.malformed(bytes([n % 7]), fault, world.now_s).send) for n in range(200)]
+    later = len(world.table.malformed(b"x", fault, world.now_s + 1.0).send)
+    assert (sum(answers), later, world.table.counters["unanswered"]) == (50, 1, 150)
 
 
 def break_rules(world: World, times: int) -> None:

@@ -30,7 +30,8 @@ def hello(facts: TestbedFacts, name: str, *, versions: tuple[int, ...] = (msg.PR
 
 def header_of(message: Message, **changes: object) -> bytes:
     """Return the header frame of a message with some of its entries replaced or added."""
-    header = msgpack.unpackb(bytes(encode(Envelope(session=1, message=message))[0]))
+    envelope = Envelope(session=1, sequence=int(message.SEQUENCED), message=message)
+    header = msgpack.unpackb(bytes(encode(envelope)[0]))
     return bytes(msgpack.packb({**header, **changes}))
 
 
