@@ -103,7 +103,7 @@ WRONG_REPORTS = {
     "subcarrier": (COMMON, msg.PeakReport(epoch=1, subcarrier=64), "7.2"),
     "group": (group_sweep(4, groups_per_pilot=4), msg.GroupReport(epoch=1, group=4), "7.3"),
     "power shape": (POWER, msg.PowerReport(epoch=1, power_w=np.zeros(63)), "7.4"),
-    "sample shape": (COMPLEX, msg.ComplexReport(epoch=1, samples=np.zeros((64, 1), np.complex64)), "7.5"),
+    "sample shape": (COMPLEX, msg.ComplexReport(epoch=1, samples=np.zeros(63, np.complex64)), "7.5"),
 }
 
 

@@ -57,5 +57,5 @@ def test_table_names_user_scheme_error_and_run_directory() -> None:
     failure = {"kind": "failure", "ue": "ue-2", "scheme": "cbs", "round": 0, "reason": "UE absent", "text": "gone"}
     records = [(FIX, True), (failure, True), (END, True)]
     print_result(result_from_records("runs/x", records, [TRUTH], {}, 2), Console(file=text, width=120))
-    for part in ("ue-1", "cbs", "10.00  +5.73", "1.000", "no fix: ue-2", "missed deadlines 3", "runs/x"):
+    for part in ("ue-1", "cbs", "10.00 +5.73", "1.000", "no fix: ue-2", "missed deadlines 3", "runs/x"):
         assert part in text.getvalue()

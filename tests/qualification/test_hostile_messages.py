@@ -18,6 +18,7 @@ from tests.qualification.raw_peers import RawPeer, header_of, hello
 pytestmark = pytest.mark.requirement("whatever a peer sends, the others are located")
 
 ROUNDS = 100
+GARBAGE = 30_000
 BEAT = msg.Heartbeat(progress=0)
 REPORT = PeakReport(epoch=1, subcarrier=1)
 SAMPLES = msg.ComplexReport(epoch=1, samples=np.ones(128, np.complex64))
@@ -270,19 +271,32 @@ def test_router_with_a_busy_loop_outlives_a_peer_that_floods_and_goes(lab_of: La
     assert router.ended() == 0, router.errors
 
 
-@pytest.mark.requirement("a flood costs the others time, not fixes")
-def test_flood_of_garbage_leaves_every_fix_on_disk(lab_of: LabFactory) -> None:
-    lab = lab_of(controller={"rounds": 20, "rejoin_s": 20.0})
-    controller = lab.controller()
+@pytest.fixture(scope="module")
+def flooded(module_lab_of: LabFactory) -> Process:
+    """Flood the controller with garbage while it locates two UEs, and return it when it has ended."""
+    lab = module_lab_of(controller={"rounds": 20, "rejoin_s": 20.0})
     lab.emulator()
     for ue in lab.ues:
         lab.ue(ue)
+    controller = lab.controller()
     with RawPeer(lab.control) as stranger:
         controller.told(fixes, "the first fix")
-        for _ in range(30_000):
-            stranger.say_frames(b"?")
+        stranger.say_frames_often(GARBAGE, b"?")
     assert controller.ended() == 0, controller.errors[-2000:]
-    assert len(fixes(controller.records, recorded=True)) == 120
+    return controller
+
+
+@pytest.mark.requirement("a flood costs the others time, not fixes")
+def test_flood_of_garbage_leaves_every_fix_on_disk(flooded: Process) -> None:
+    assert len(fixes(flooded.records, recorded=True)) == 2 * 3 * 20
+
+
+@pytest.mark.requirement("a flood costs the others time, not fixes")
+def test_flood_of_garbage_fills_neither_journal_nor_log(flooded: Process) -> None:
+    refused = [record for record in of_kind(flooded.records, "peer") if record["event"] == "refused"]
+    assert len(refused) < GARBAGE / 10
+    assert flooded.errors.count("refused from stranger") < GARBAGE / 10
+    assert counters_of(flooded.records)["refused_malformed"] > GARBAGE / 10, "what is not told one by one is counted"
 
 
 def test_frames_of_a_message_are_those_of_the_codec() -> None:
