@@ -62,6 +62,9 @@ class Delivery:
             return [envelope.message]
         if self._owes_since_s is None:
             self._owes_since_s = now_s
+        if sequence == self._last_received + 1 and not self._early:
+            self._last_received = sequence
+            return [envelope.message]
         if sequence <= self._last_received or sequence in self._early:
             self.duplicates += 1
             return []

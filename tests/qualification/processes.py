@@ -108,6 +108,7 @@ class Process:
         self.pid = self._popen.pid
         self.out: list[str] = []
         self.err: list[str] = []
+        self._records: list[Record] = []
         assert self._popen.stdout is not None
         assert self._popen.stderr is not None
         pipes: tuple[tuple[IO[str], list[str]], ...] = ((self._popen.stdout, self.out), (self._popen.stderr, self.err))
@@ -123,7 +124,9 @@ class Process:
     @property
     def records(self) -> list[Record]:
         """Return what a controller has acknowledged on standard output so far; a cut last line is none."""
-        return [json.loads(line) for line in list(self.out) if line.endswith("\n")]
+        new = self.out[len(self._records) :]
+        self._records += [json.loads(line) for line in new if line.endswith("\n")]
+        return list(self._records)
 
     def said(self, text: str, timeout_s: float = PATIENCE_S) -> str:
         """Wait until standard error holds a text, and return all of it."""
@@ -135,7 +138,10 @@ class Process:
 
     def told(self, condition: Callable[[list[Record]], T], what: str, timeout_s: float = PATIENCE_S) -> T:
         """Wait until the records on standard output meet a condition, and return what that returned."""
-        return wait_until(lambda: condition(self.records), f"{what}; standard error: {self.errors[-2000:]}", timeout_s)
+        try:
+            return wait_until(lambda: condition(self.records), what, timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; standard error: {self.errors[-2000:]}") from None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this process alone."""

@@ -24,7 +24,7 @@ def lab(module_lab_of: LabFactory) -> Lab:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_every_fix_acknowledged_before_the_kill_is_in_the_journal(lab: Lab, seed: int) -> None:
-    wanted = random.Random(seed).randrange(1, 600)
+    wanted = random.Random(seed).randrange(1, 300)
     directory = lab.folder / f"run-{seed}"
     controller = lab.controller(directory)
     controller.told(lambda records: len(records) >= wanted and fixes(records), f"{wanted} records")
