@@ -48,9 +48,7 @@ class _Ledger:
     def append(self, command: Keep) -> None:
         number, self._next = self._next, self._next + 1
         self.pending[number] = command.record
-        ue = command.record.get("ue", "")
-        arrays = {f"{stream}-{ue}": samples for stream, samples in command.samples.items()}
-        if not self.recorder.append(command.record, arrays, partial(self._durable, number)):
+        if not self.recorder.append(command.record, command.samples, partial(self._durable, number)):
             self.on_record(self.pending.pop(number), False)
 
     def _durable(self, number: int) -> None:

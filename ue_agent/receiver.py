@@ -26,6 +26,7 @@ ComplexArray = npt.NDArray[np.complex128]
 OnReceived = Callable[[int, ComplexArray], None]
 ENTRY_POINTS = "nftestbed.receivers"
 ASK_AGAIN_S = 0.05
+LONGEST_WAIT_S = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +84,13 @@ class EmulatedReceiver:
         if self._wanted == epoch and self._timer is not None:
             return  # an answer that named an older epoch: the timer asks again
         self._wanted = epoch
-        self._ask()
+        self._ask(ASK_AGAIN_S)
 
-    def _ask(self) -> None:
+    def _ask(self, wait_s: float) -> None:
         self._cancel_timer()
         if self._wanted is None:
             return
-        self._timer = asyncio.get_running_loop().call_later(ASK_AGAIN_S, self._ask)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._ask, min(2 * wait_s, LONGEST_WAIT_S))
         self._dealer.send(encode(Envelope(session=0, message=Listen(ue=self._ue, epoch=self._wanted))))
 
     def _cancel_timer(self) -> None:
