@@ -115,7 +115,8 @@ class ControllerProcess:
                 plan.cancel()
             self._hub.close("the run is over")
             await self._end()
-        return self._run.finished and self._ledger.recorder.failure is None
+        recorder = self._ledger.recorder
+        return self._run.finished and recorder.failure is None and recorder.unrecorded == 0
 
     async def _until_finished(self) -> None:
         await self._finished.wait()

@@ -79,7 +79,9 @@ class PeerLink:
         try:
             while not self._closed.is_set():
                 self._apply(self._session.tick(time.monotonic()))
-                await asyncio.sleep(PEER_TICK_S)  # a timeout on the event would notice its end sooner, at twice the work
+                await asyncio.sleep(
+                    PEER_TICK_S
+                )  # a timeout on the event would notice its end sooner, at twice the work
         finally:
             if self._closed.is_set():
                 self._dealer.close()

@@ -237,8 +237,8 @@ class Dealer(_Socket):
             (zmq.CONNECT_TIMEOUT, 2000),
             # On this side alone: libzmq 4.3.5 aborts the process when the heartbeat timer of a connection fires whose
             # peer is gone while its messages wait to be read, and only a ROUTER can be flooded by strangers.
-            (zmq.HEARTBEAT_IVL, 1000),
-            (zmq.HEARTBEAT_TIMEOUT, 3000),
+            (zmq.HEARTBEAT_IVL, 3000),
+            (zmq.HEARTBEAT_TIMEOUT, 3000),  # no longer than the interval: the abort needs a second timer to be running
         ):
             self._socket.setsockopt(option, value)
         self._socket.connect(endpoint)

@@ -23,7 +23,9 @@ class Row:
         return None if self.baseline_ms is None else self.baseline_ms / self.ours_ms
 
 
-def median_ms(ours: Callable[[], object], baseline: Callable[[], object], *, ours_runs: int, baseline_runs: int) -> tuple[float, float]:
+def median_ms(
+    ours: Callable[[], object], baseline: Callable[[], object], *, ours_runs: int, baseline_runs: int
+) -> tuple[float, float]:
     """Return the median milliseconds of both, run in alternating blocks after one warm-up each.
 
     The machine's speed wanders; blocks in turn let both see the same weather.

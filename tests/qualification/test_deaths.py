@@ -9,7 +9,7 @@ from bs_controller.record import open_run
 from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import Lab, Process, counters_of, fixes, of_kind, wait_until
 
-ROUNDS = 25
+ROUNDS = 20
 LONG = {"controller": {"rounds": ROUNDS, "rejoin_s": 20.0}}
 
 
@@ -97,28 +97,25 @@ def launched(lab: Lab) -> Process:
     return launcher
 
 
-@pytest.mark.requirement("processes are started again")
-def test_launcher_starts_a_killed_ue_again_and_says_so(lab_of: LabFactory) -> None:
-    lab = lab_of(**LONG)
-    launcher = launched(lab)
-    lab.kill_one("ue_agent", "ue-2")
-    assert launcher.ended() == 0, launcher.errors
-    assert "ue-2 was killed by SIGKILL; starting it again" in launcher.errors
-    assert json.loads("".join(launcher.out))["complete"] is True
-
-
 @pytest.fixture(scope="module")
 def revived(module_lab_of: LabFactory) -> tuple[Lab, Process]:
-    """Carry out a run whose emulator is killed on the way."""
+    """Carry out a run of which a UE and the emulator are killed on the way."""
     lab = module_lab_of(**LONG)
     launcher = launched(lab)
+    lab.kill_one("ue_agent", "ue-2")
     lab.kill_one("emulator")
     assert launcher.ended() == 0, launcher.errors
     return lab, launcher
 
 
 @pytest.mark.requirement("processes are started again")
-def test_run_whose_emulator_was_killed_ends_with_all_fixes_and_opens(revived: tuple[Lab, Process]) -> None:
+@pytest.mark.parametrize("name", ["ue-2", "emulator"])
+def test_launcher_says_whom_it_starts_again(revived: tuple[Lab, Process], name: str) -> None:
+    assert f"{name} was killed by SIGKILL; starting it again" in revived[1].errors
+
+
+@pytest.mark.requirement("processes are started again")
+def test_run_whose_parts_were_killed_ends_with_all_fixes_and_opens(revived: tuple[Lab, Process]) -> None:
     assert len(fixes(open_run(revived[0].run_directory).records)) == 6 * ROUNDS
 
 

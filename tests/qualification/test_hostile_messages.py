@@ -57,7 +57,7 @@ class Attack(NamedTuple):
 @pytest.fixture(scope="module")
 def attack(module_lab_of: LabFactory) -> Attack:
     """Let one UE be located while a stranger and another UE do all they must not do."""
-    lab = module_lab_of(controller={"rounds": ROUNDS, "gather_s": 0.5, "rejoin_s": 5.0})
+    lab = module_lab_of(controller={"rounds": ROUNDS, "gather_s": 0.5, "rejoin_s": 4.0})
     lab.emulator()
     lab.ue("ue-1")
     controller = lab.controller()
@@ -249,7 +249,7 @@ import asyncio, sys, time
 from protocol.transport import Router
 
 async def main():
-    router = Router(sys.argv[1], lambda route, frames: time.sleep(0 if done else done.append(True) or 4.0),
+    router = Router(sys.argv[1], lambda route, frames: time.sleep(0 if done else done.append(True) or 3.0),
                     lambda route: None, max_frame_bytes=8192)
     print("listening", file=sys.stderr, flush=True)
     while not done:
