@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,18 +9,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bs_controller.commands import Advance, Command, Keep, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import StepResult, step
 from bs_controller.record import Recorder, RecordingError, RunDirectory
 from bs_controller.records import Record
-from bs_controller.run import Advance, Command, Keep, Run, Send, names_by_role
+from bs_controller.run import Run, names_by_role
 from bs_controller.schemes import scheme_from_options
 from bs_controller.sweeps import Scheme
-from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed, resolved
+from protocol.config import LoadedTestbed, facts, resolved
 from protocol.hub import Admission
 from protocol.links import HubLink
 from protocol.session import Closed, Event, Faulted, Heard, Opened
-from protocol.shell import run_until_stopped, set_up_logging
+from protocol.shell import serve_testbed
 from protocol.versions import versions
 
 logger = logging.getLogger(__name__)
@@ -249,11 +249,5 @@ def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool, qui
     patient
         Wait for ever for peers that never came, as suits a controller that a person started by hand.
     """
-    set_up_logging("controller", directory, quiet=quiet)
-    try:
-        loaded = read_testbed(path)
-        loaded.section("controller", ControllerSection)
-    except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
-        return 2
-    return run_until_stopped(_serve(loaded, directory, on_record, patient=patient), stopped=STOPPED)
+    serve = partial(_serve, directory=directory, on_record=on_record, patient=patient)
+    return serve_testbed("controller", path, serve, run_directory=directory, quiet=quiet, stopped=STOPPED)

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bs_controller import records
 from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
 from bs_controller.beams import fitted, setting_from_focus
+from bs_controller.commands import Advance, Command, Keep, Samples, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import Broken, Found, Job, Reason, Stage, StepResult, Wanted, plans
 from bs_controller.records import Record
@@ -22,37 +22,6 @@ from protocol import messages as msg
 from protocol.errors import PeerFaultError
 from protocol.messages import Message, Role
 from protocol.testbed import FrontEndLimits, TestbedFacts
-
-Samples = npt.NDArray[np.complexfloating]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
-    """Command: send this to the peer of that name."""
-
-    name: str
-    message: Message
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advance:
-    """Command: run the UE's scheme one step with this answer (none at its start) and hand the result to `stepped`."""
-
-    ue: str
-    localization: Localization
-    answer: Answer | None
-    heavy: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
-    """Command: write this record, and these samples with it, to the run directory."""
-
-    record: Record
-    samples: Mapping[str, Samples]
-
-
-Command = Send | Advance | Keep
 
 
 @dataclass(slots=True)

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from emulator.config import EmulatorSection
@@ -12,11 +12,11 @@ from emulator.scene import Scene
 from emulator.server import RadioServer
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
-from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed
+from protocol.config import LoadedTestbed, facts
 from protocol.errors import PeerFaultError
 from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities
-from protocol.shell import run_until_stopped, set_up_logging
+from protocol.shell import serve_testbed
 from protocol.testbed import MAX_GROUPS
 from protocol.transport import Route, Router
 from protocol.versions import software
@@ -111,11 +111,5 @@ async def _serve(loaded: LoadedTestbed, run_directory: Path | None) -> int:
 
 def main(path: Path, *, run_directory: Path | None = None, quiet: bool = False) -> int:
     """Run the emulator until it is stopped; return the exit status."""
-    set_up_logging("emulator", run_directory, quiet=quiet)
-    try:
-        loaded = read_testbed(path)
-        loaded.section("emulator", EmulatorSection)
-    except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
-        return 2
-    return run_until_stopped(_serve(loaded, run_directory), stopped=0)
+    serve = partial(_serve, run_directory=run_directory)
+    return serve_testbed("emulator", path, serve, run_directory=run_directory, quiet=quiet, stopped=0)

@@ -6,11 +6,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import structlog
 
+from protocol.config import ConfigError, LoadedTestbed, read_testbed
 from protocol.transport import end_transport
 
 SUPERVISED = "NFTESTBED_SUPERVISOR_PID"
@@ -62,6 +63,24 @@ def run_until_stopped(main: Coroutine[object, object, int], *, stopped: int) -> 
         return asyncio.run(_stoppable(main, stopped))
     finally:
         end_transport()
+
+
+def serve_testbed(
+    process: str,
+    path: Path,
+    serve: Callable[[LoadedTestbed], Coroutine[object, object, int]],
+    *,
+    run_directory: Path | None,
+    quiet: bool,
+    stopped: int,
+) -> int:
+    """Read a testbed file and run a process's main task on it; a wrong file is told in one line, with status 2."""
+    set_up_logging(process, run_directory, quiet=quiet)
+    try:
+        return run_until_stopped(serve(read_testbed(path)), stopped=stopped)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
+        return 2
 
 
 async def _stoppable(main: Coroutine[object, object, int], stopped: int) -> int:

@@ -1,13 +1,13 @@
 """The UE agent's process: joins control link, rules and receiver (shell, no formula)."""
 
 import logging
-import sys
+from functools import partial
 from pathlib import Path
 
-from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed
+from protocol.config import LoadedTestbed, facts
 from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, FeedbackKind, Hello, Message, UeCapabilities
-from protocol.shell import run_until_stopped, set_up_logging
+from protocol.shell import serve_testbed
 from protocol.versions import software
 from ue_agent.agent import Agent, Command, Say
 from ue_agent.config import UeAgentSection
@@ -71,11 +71,4 @@ async def _serve(loaded: LoadedTestbed, name: str) -> int:
 
 def main(path: Path, name: str, *, run_directory: Path | None = None, quiet: bool = False) -> int:
     """Run the UE of this name until it is stopped; return the exit status."""
-    set_up_logging(name, run_directory, quiet=quiet)
-    try:
-        loaded = read_testbed(path)
-        loaded.section("ue_agent", UeAgentSection)
-    except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
-        return 2
-    return run_until_stopped(_serve(loaded, name), stopped=0)
+    return serve_testbed(name, path, partial(_serve, name=name), run_directory=run_directory, quiet=quiet, stopped=0)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from bs_controller.commands import Advance, Command, Keep, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import step
 from bs_controller.records import Record
-from bs_controller.run import Advance, Command, Keep, Run, Send
+from bs_controller.run import Run
 from bs_controller.schemes import CbsOptions
 from bs_controller.sweeps import (
     Fix,

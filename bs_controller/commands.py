@@ -1,0 +1,42 @@
+"""What the rules of a run tell its shell to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bs_controller.records import Record
+from bs_controller.sweeps import Answer, Localization
+from protocol.messages import Message
+
+Samples = npt.NDArray[np.complexfloating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Command: send this to the peer of that name."""
+
+    name: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """Command: run the UE's scheme one step with this answer (none at its start) and hand the result to `stepped`."""
+
+    ue: str
+    localization: Localization
+    answer: Answer | None
+    heavy: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Command: write this record, and these samples with it, to the run directory."""
+
+    record: Record
+    samples: Mapping[str, Samples]
+
+
+Command = Send | Advance | Keep
