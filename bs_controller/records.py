@@ -3,7 +3,20 @@
 from dataclasses import asdict
 
 from bs_controller.jobs import Job, Reason
-from bs_controller.sweeps import Answer, Fix, GroupFeedback, PeakFeedback, Snapshot, Sounding, Sweep
+from bs_controller.sweeps import (
+    Answer,
+    Covariance,
+    Fix,
+    GoodnessOfFit,
+    GroupFeedback,
+    Integrity,
+    NotEstimated,
+    PeakFeedback,
+    Snapshot,
+    Sounding,
+    Sweep,
+    Visibility,
+)
 from protocol import messages as msg
 
 Record = dict[str, object]
@@ -56,10 +69,15 @@ def fix_record(job: Job, fix: Fix, now_s: float) -> Record:
         "angle_rad": fix.angle_rad,
         "sweeps": fix.sweeps,
         "targets": [asdict(target) for target in fix.targets],
+        **{name: _known(getattr(fix, name)) for name in ("covariance", "visibility", "fit", "integrity")},
         "epochs": list(job.epochs),
         "latency_ms": 1e3 * (now_s - job.started_s),
         "sweep_latency_ms": list(job.sweep_latency_ms),
     }
+
+
+def _known(value: Covariance | Visibility | GoodnessOfFit | Integrity | NotEstimated) -> object:
+    return value.value if isinstance(value, Integrity) else asdict(value)
 
 
 def failure_record(job: Job, reason: Reason, text: str) -> Record:

@@ -6,6 +6,7 @@ knows no socket, no clock and no UE's name, so the same object runs in the live 
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -112,13 +113,58 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotEstimated:
+    """Something that the scheme cannot know, and why; never a NaN in the place of a number."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covariance:
+    """Second moments of a fix's error, as the scheme itself expects them."""
+
+    range_m2: float
+    range_angle_m_rad: float
+    angle_rad2: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visibility:
+    """The sub-arrays from which the user was found to be seen."""
+
+    subarrays: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoodnessOfFit:
+    """Residual energy over what noise alone would leave; 1 with a standard deviation of ``sqrt(1 / degrees)``."""
+
+    statistic: float
+    degrees: int
+
+
+class Integrity(StrEnum):
+    """Whether a fix may be relied upon."""
+
+    TRUSTED = "trusted"
+    SUSPECT = "suspect"
+
+
+_SILENT = NotEstimated(reason="the scheme has no model of its error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fix:
-    """Where the user is, and how many pilots it took to find out."""
+    """Where the user is, how many pilots it took to find out, and what the scheme knows of its own error."""
 
     range_m: float
     angle_rad: float
     sweeps: int
     targets: tuple[Target, ...] = ()
+    covariance: Covariance | NotEstimated = _SILENT
+    visibility: Visibility | NotEstimated = _SILENT
+    fit: GoodnessOfFit | NotEstimated = _SILENT
+    integrity: Integrity | NotEstimated = _SILENT
 
 
 Request = Sweep | Sounding
