@@ -31,14 +31,29 @@ class Section(config.Section, frozen=True, kw_only=True):
                     raise ValueError(f"{name} must be finite, got {number}")
 
 
+class ElementErrorsSection(Section, frozen=True):
+    """Errors of an array's elements, drawn once per run: normal with these rms values, and a share that is dead."""
+
+    gain_rms_db: NonNegative = 0.0
+    phase_rms_deg: NonNegative = 0.0
+    dead_fraction: Probability = 0.0
+
+
+class FrontEndErrorsSection(ElementErrorsSection, frozen=True):
+    """Errors of the front end that no controller is told of; delays err beside their steps, once per run as well."""
+
+    delay_rms_s: NonNegative = 0.0
+
+
 class FrontEndSection(Section, frozen=True):
-    """What the emulated front end can do; the fields mean what `FrontEndLimits` says."""
+    """What the emulated front end can do; the fields mean what `FrontEndLimits` says, ``errors`` is its secret."""
 
     groups: Annotated[int, Meta(ge=1, le=4096)] = 4096
     phase_bits: Annotated[int, Meta(ge=0, le=16)] = 0
     delay_step_s: NonNegative = 0.0
     delay_span_s: Positive = 100e-9
     settle_s: NonNegative = 0.0
+    errors: FrontEndErrorsSection = FrontEndErrorsSection()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,23 +101,62 @@ class NoNoise(Section, frozen=True, tag_field="mode", tag="none"):
 Noise = SweepMean | PerSubcarrier | LinkBudget | NoNoise
 
 
+class ClocksSection(Section, frozen=True):
+    """How unsteady the clocks of the UEs are: normal with these rms values, drawn anew for each pilot or sweep."""
+
+    phase_noise_rms_deg: NonNegative = 0.0  # common to all subcarriers of a pilot, another for the next pilot
+    timing_jitter_rms_s: NonNegative = 0.0  # common to all pilots of a sweep, beside the user's ``timing_offset_s``
+
+
+def _check_subarrays(visible: tuple[int, ...] | str) -> None:
+    if not isinstance(visible, str) and (not visible or len(set(visible)) != len(visible)):
+        raise ValueError(f"visible_subarrays must be 'all' or distinct indices, at least one, got {visible}")
+
+
+class PathSection(Section, frozen=True):
+    """A downlink path over one scatterer; what the file does not fix is drawn once from the seed and the user's name.
+
+    ``gain_db`` is the power of the path against that of the line of sight, each added up over the elements that see it,
+    weights included; it stays whatever the user does, and its phase is drawn. Drawn, the gain on one element is
+    ``0.5 CN(0,1) / (r_s d_su)`` against the line of sight's ``1 / r``.
+    """
+
+    kind: Literal["reflected", "diffracted"]
+    range_m: Positive | Literal["drawn"] = "drawn"
+    angle_deg: FrontAngleDeg | Literal["drawn"] = "drawn"
+    gain_db: float | Literal["drawn"] = "drawn"
+    visible_subarrays: tuple[SubarrayIndex, ...] | Literal["all", "drawn"] = "drawn"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_subarrays(self.visible_subarrays)
+
+
+MIXED = (PathSection(kind="reflected"), PathSection(kind="diffracted"))
+
+
 class UserSection(Section, frozen=True):
-    """A user's place at time zero, its velocity (along broadside, along the array) and who sees it."""
+    """A user's place at time zero, its velocity (along broadside, along the array), who sees it, and its clock.
+
+    ``paths`` are downlink paths beside the line of sight; ``mixed`` is one reflected and one diffracted, both drawn.
+    A positive ``timing_offset_s`` makes pilots look late; a positive ``carrier_offset_hz`` turns their phase forwards.
+    """
 
     range_m: Positive
     angle_deg: FrontAngleDeg
     velocity_m_s: tuple[float, float] = (0.0, 0.0)
     visible_subarrays: tuple[SubarrayIndex, ...] | Literal["all"] = "all"
+    paths: tuple[PathSection, ...] | Literal["mixed"] = ()
+    timing_offset_s: float = 0.0
+    carrier_offset_hz: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        visible = self.visible_subarrays
-        if visible != "all" and (not visible or len(set(visible)) != len(visible)):
-            raise ValueError(f"visible_subarrays must be 'all' or distinct indices, at least one, got {visible}")
+        _check_subarrays(self.visible_subarrays)
 
 
 class ScattererSection(Section, frozen=True):
-    """A scatterer's place, and the gain of the path over it relative to the user's line of sight."""
+    """A scatterer of the uplink, and the gain of the path over it relative to the user's line of sight."""
 
     range_m: Positive
     angle_deg: FrontAngleDeg
@@ -128,5 +182,7 @@ class EmulatorSection(Section, frozen=True):
     front_end: FrontEndSection = FrontEndSection()
     downlink_noise: Noise = SweepMean(snr_db=10.0)
     uplink_noise: Noise = SweepMean(snr_db=10.0)
+    uplink_errors: ElementErrorsSection = ElementErrorsSection()
+    clocks: ClocksSection = ClocksSection()
     scatterers: tuple[ScattererSection, ...] = ()
     link_faults: LinkFaultsSection = LinkFaultsSection()

@@ -1,8 +1,8 @@
-"""What separates a received grid from the ideal one: noise in its three modes, and the front end's own resolution.
+"""What separates a received grid from the ideal one: noise in its three modes, errors of front end, arrays and clocks.
 
 One function per effect; random numbers only from the generator that is passed in. Noise is circular complex Gaussian:
 ``sigma2_w`` is its whole variance, half of it in each of the real and imaginary parts. Samples are square roots of W;
-modes without a transmit power take it as 1 W per subcarrier.
+modes without a transmit power take it as 1 W per subcarrier. `emulator.hardware` says which errors a run has.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 
 BOLTZMANN_J_K = 1.380649e-23
+LARGEST_CARRIER_OFFSET_SPACINGS = 0.01
 
 
 def noisy(received: ComplexArray, noise: Noise, rng: np.random.Generator, *, spacing_hz: float) -> ComplexArray:
@@ -123,6 +124,95 @@ def _quantised_delay_s(delay_s: Floats, step_s: float, span_s: float) -> Floats:
     last = np.floor(span_s / step_s * (1 + 1e-12))
     steps: Floats = np.clip(np.rint(delay_s / step_s), 0.0, last)
     return steps * step_s
+
+
+# --- errors of an array's elements, drawn once per run ---------------------------------------------------------------
+
+
+def element_amplitude(rng: np.random.Generator, elements: int, rms_db: float) -> Floats:
+    """Return amplitudes whose level in decibels is normal around 0 with this rms, ``(element,)``."""
+    amplitude: Floats = 10 ** (rms_db * rng.standard_normal(elements) / 20)
+    return amplitude
+
+
+def element_phase_error_rad(rng: np.random.Generator, elements: int, rms_rad: float) -> Floats:
+    """Return normal phase errors with this rms, the same on all subcarriers, ``(element,)``."""
+    return rms_rad * rng.standard_normal(elements)
+
+
+def element_alive(rng: np.random.Generator, elements: int, dead_fraction: float) -> Floats:
+    """Return 0 for the dead elements and 1 for the others, ``(element,)``; their number is the nearest to the fraction."""
+    alive = np.ones(elements)
+    alive[rng.permutation(elements)[: round(dead_fraction * elements)]] = 0.0
+    return alive
+
+
+def element_delay_error_s(rng: np.random.Generator, elements: int, rms_s: float) -> Floats:
+    """Return normal errors of the true-time delays with this rms, ``(element,)``.
+
+    They act as the delays of [CBS, eq. (7)] do, from the first subcarrier on: the phase that a late line has there
+    already is an element's phase error and has its own rms.
+    """
+    return rms_s * rng.standard_normal(elements)
+
+
+# --- errors of a UE's clock ------------------------------------------------------------------------------------------
+
+
+def phase_noise_rad(rng: np.random.Generator, pilots: int, rms_rad: float) -> Floats:
+    """Return the phase that oscillators have wandered to at each pilot, normal with this rms, ``(pilot,)``.
+
+    It is the common phase error of an OFDM symbol. The faster part of phase noise leaks between subcarriers like
+    additive noise and is left to the noise's own figure.
+    """
+    return rms_rad * rng.standard_normal(pilots)
+
+
+def carrier_phase_rad(offset_hz: float, pilot_s: Floats) -> Floats:
+    """Return the phase of a carrier that is off by ``offset_hz`` at each pilot's time, ``(pilot,)``.
+
+    Leakage between subcarriers is left out, see `check_carrier_offset`.
+    """
+    return 2 * np.pi * offset_hz * pilot_s
+
+
+def check_carrier_offset(offset_hz: float, spacing_hz: float) -> None:
+    """Refuse a carrier offset beyond 1 % of the spacing.
+
+    An offset of x spacings leaks a share ``(pi x)^2 / 3`` of the power into other subcarriers; up to here it is below
+    -34 dB.
+
+    Raises
+    ------
+    ValueError
+        If the offset is larger.
+    """
+    largest_hz = LARGEST_CARRIER_OFFSET_SPACINGS * spacing_hz
+    if abs(offset_hz) > largest_hz:
+        raise ValueError(f"carrier_offset_hz must lie within +-{largest_hz:g}, got {offset_hz:g} Hz")
+
+
+def timing_jitter_s(rng: np.random.Generator, rms_s: float) -> float:
+    """Return how late one sweep looks beside the UE's fixed offset, normal with this rms."""
+    return rms_s * float(rng.standard_normal())
+
+
+def with_pilot_phase(samples: ComplexArray, phase_rad: Floats, subcarriers_per_pilot: int) -> ComplexArray:
+    """Return a sweep whose consecutive pilots are turned by their own phases, ``(subcarrier,)``."""
+    turn = np.repeat(np.exp(1j * phase_rad), subcarriers_per_pilot)[: samples.size]  # the last pilot may hold fewer
+    turned: ComplexArray = samples * turn
+    return turned
+
+
+def with_timing_offset(samples: ComplexArray, offset_s: float, spacing_hz: float) -> ComplexArray:
+    """Return a sweep that looks late by ``offset_s``: as from ``c offset_s`` farther away, ``(subcarrier,)``.
+
+    ``y = h^H w`` has the phase ``+2 pi f r / c``, so that a late pilot's phase grows over the subcarriers. The phase on
+    the first one is left alone: it belongs to the carrier.
+    """
+    cycles = spacing_hz * offset_s * np.arange(samples.size)
+    late: ComplexArray = samples * np.exp(2j * np.pi * cycles)
+    return late
 
 
 def _power_w(samples: ComplexArray) -> Floats:

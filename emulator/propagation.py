@@ -13,6 +13,9 @@ from protocol.testbed import LinearArray, SectorArray
 
 Floats = npt.NDArray[np.float64]
 
+# The drawn gain of a scattered path has a pole at the scatterer: nearer than this a user gains nothing more.
+NEAREST_SCATTERER_M = 1.0
+
 
 def linear_element_delay_s(array: LinearArray, range_m: float, angle_rad: float, c_m_s: float) -> Floats:
     """Return the exact delay from a point to each element of the linear array [CBS, eq. (1)].
@@ -62,3 +65,27 @@ def separation_m(range_m: float, angle_rad: float, other_range_m: float, other_a
     """Return the distance between two points in polar coordinates around the same origin."""
     chord_m = 2 * math.sqrt(range_m * other_range_m) * math.sin((angle_rad - other_angle_rad) / 2)
     return math.hypot(range_m - other_range_m, chord_m)
+
+
+def scattered_gain(coefficient: complex, range_m: float, scatterer_range_m: float, separation_m: float) -> complex:
+    """Return the gain of a path over a scatterer relative to a line of sight of the same wavelength.
+
+    The path has ``coefficient / (r_s d_su)`` where the line of sight has ``1 / r``, lengths in metres: the factor
+    ``c / (4 pi f)`` of [CBS, eq. (1)] is common to both, and the scatterer is one metre in size. [CBS] leaves the
+    reflected and diffracted paths of its Table I to a reference; this is its authors' reading of it.
+
+    Parameters
+    ----------
+    coefficient
+        Strength of the scatterer, 0.5 CN(0,1) where it is drawn.
+    range_m, scatterer_range_m
+        From the array's centre to user and scatterer.
+    separation_m
+        From scatterer to user; below `NEAREST_SCATTERER_M` it counts as that.
+
+    Returns
+    -------
+    gain
+        One complex number for all elements and subcarriers.
+    """
+    return coefficient * range_m / (scatterer_range_m * max(separation_m, NEAREST_SCATTERER_M))

@@ -1,10 +1,12 @@
 """Where everything really is: users at rest or on straight tracks, and scatterers; the ground truth of a run.
 
 Positions are polar around the array's centre: broadside is the x axis, the linear array lies on the y axis. Time is
-seconds since the scene began. A user that has walked behind the array is refused.
+seconds since the scene began. A user that has walked behind the array is refused. What the file leaves open is drawn
+once, from the seed and the user's name alone: other users and other fields do not change it.
 """
 
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +14,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from emulator.config import EmulatorSection, ScattererSection, UserSection
+from emulator.config import MIXED, EmulatorSection, PathSection, ScattererSection, UserSection
+from emulator.impairments import check_carrier_offset
+from emulator.propagation import scattered_gain, separation_m
 from protocol.testbed import LinearArray, TestbedFacts
 
 Floats = npt.NDArray[np.float64]
@@ -41,12 +45,45 @@ class Scatterer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """A downlink path from the linear array over a scatterer to a user, beside its line of sight.
+
+    ``weight`` is ``(element,)``: 0 where the path is hidden, within 0..1 for a diffracted one. ``coefficient`` is the
+    scatterer's strength where the path ``spreads``; where it does not, its square is the power of the path against that
+    of the line of sight, each added up over the elements.
+    """
+
+    kind: Literal["reflected", "diffracted"]
+    scatterer: Position
+    coefficient: complex
+    spreads: bool
+    weight: Floats
+
+    def extra_m(self, user: Position) -> float:
+        """Return the distance from the scatterer to the user."""
+        place = self.scatterer
+        return separation_m(place.range_m, place.angle_rad, user.range_m, user.angle_rad)
+
+    def gain(self, user: Position, visible: Floats) -> complex:
+        """Return the gain on one element before the weight, relative to a line of sight of the mask ``(element,)``."""
+        if not self.spreads:
+            return self.coefficient * math.sqrt(float(visible @ visible) / float(self.weight @ self.weight))
+        return scattered_gain(self.coefficient, user.range_m, self.scatterer.range_m, self.extra_m(user))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A user's place at time zero, its velocity along x and y, and its mask over the linear array, ``(element,)``."""
+    """A user's place at time zero, its velocity along x and y, and its mask over the linear array, ``(element,)``.
+
+    Its clock makes pilots look late by ``timing_offset_s`` and turns their phase by ``carrier_offset_hz``.
+    """
 
     start: Position
     velocity_m_s: tuple[float, float]
     visible: Floats
+    paths: tuple[Path, ...] = ()
+    timing_offset_s: float = 0.0
+    carrier_offset_hz: float = 0.0
 
 
 class Scene:
@@ -63,10 +100,10 @@ class Scene:
         Raises
         ------
         ValueError
-            If a user cannot be where the file puts it, or names a sub-array that the array does not have.
+            If a user cannot be where the file puts it, names a sub-array that the array does not have, or has a carrier
+            offset beyond what is modelled.
         """
-        array = facts.downlink.array
-        users = {name: _user(name, user, array) for name, user in section.users.items()}
+        users = {name: _user(name, user, section.seed, facts) for name, user in section.users.items()}
         return cls(users, tuple(_scatterer(scatterer) for scatterer in section.scatterers))
 
     @property
@@ -99,26 +136,86 @@ class Scene:
             raise ValueError(f"user {name!r} must stay in front of the array, is at x = {x_m:g} m after {now_s:g} s")
         return Position(range_m=math.hypot(x_m, y_m), angle_rad=math.atan2(y_m, x_m))
 
+    def user(self, name: str) -> User:
+        """Return what is known of a user from the start; a KeyError if unknown."""
+        return self._users[name]
+
     def visible(self, name: str) -> Floats:
         """Return which elements of the linear array see a user, 1 or 0, ``(element,)``; a KeyError if unknown."""
         return self._users[name].visible
 
 
-def _user(name: str, section: UserSection, array: LinearArray) -> User:
-    try:
-        start = Position(range_m=section.range_m, angle_rad=math.radians(section.angle_deg))
-    except ValueError as error:
-        raise ValueError(f"user {name!r}: {error}") from error
-    return User(
-        start=start, velocity_m_s=section.velocity_m_s, visible=_visible(name, section.visible_subarrays, array)
+def drawn_paths(
+    sections: tuple[PathSection, ...] | Literal["mixed"], facts: TestbedFacts, rng: np.random.Generator
+) -> tuple[Path, ...]:
+    """Return paths with what their sections leave open drawn.
+
+    Scatterers are uniform in range and angle over the testbed's region; a mask is a run of neighbouring sub-arrays, its
+    length uniform over 1..S and then its place; a diffracted path weighs each element by U(0,1).
+
+    Raises
+    ------
+    ValueError
+        If a section names a sub-array that the array does not have.
+    """
+    wanted = MIXED if sections == "mixed" else sections
+    streams = rng.spawn(len(wanted))
+    return tuple(_path(section, facts, stream) for section, stream in zip(wanted, streams, strict=True))
+
+
+def _path(section: PathSection, facts: TestbedFacts, rng: np.random.Generator) -> Path:
+    array, region = facts.downlink.array, facts.region
+    # everything is drawn whether it is used or not, so that fixing one value leaves the others
+    range_m = rng.uniform(region.range_min_m, region.range_max_m)
+    angle_rad = rng.uniform(region.angle_min_rad, region.angle_max_rad)
+    strength = complex(*rng.standard_normal(2)) / math.sqrt(2)  # CN(0, 1)
+    run = _contiguous_run(array.subarrays, rng)
+    share = rng.random(array.elements)
+    seen = run if section.visible_subarrays == "drawn" else section.visible_subarrays
+    mask = _mask(seen, array)
+    weight = mask * share if section.kind == "diffracted" else mask
+    weight.flags.writeable = False  # every sweep of the user shares it
+    fixed = None if section.gain_db == "drawn" else 10 ** (section.gain_db / 20)
+    return Path(
+        kind=section.kind,
+        scatterer=Position(
+            range_m=range_m if section.range_m == "drawn" else section.range_m,
+            angle_rad=angle_rad if section.angle_deg == "drawn" else math.radians(section.angle_deg),
+        ),
+        coefficient=0.5 * strength if fixed is None else fixed * strength / abs(strength),
+        spreads=fixed is None,
+        weight=weight,
     )
 
 
-def _visible(name: str, subarrays: tuple[int, ...] | Literal["all"], array: LinearArray) -> Floats:
+def _contiguous_run(subarrays: int, rng: np.random.Generator) -> tuple[int, ...]:
+    length = int(rng.integers(1, subarrays + 1))
+    first = int(rng.integers(subarrays - length + 1))
+    return tuple(range(first, first + length))
+
+
+def _user(name: str, section: UserSection, seed: int, facts: TestbedFacts) -> User:
+    grid, array = facts.downlink.grid, facts.downlink.array
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode()), zlib.crc32(b"paths")])
+    try:
+        check_carrier_offset(section.carrier_offset_hz, grid.spacing_hz)
+        return User(
+            start=Position(range_m=section.range_m, angle_rad=math.radians(section.angle_deg)),
+            velocity_m_s=section.velocity_m_s,
+            visible=_mask(section.visible_subarrays, array),
+            paths=drawn_paths(section.paths, facts, rng),
+            timing_offset_s=section.timing_offset_s,
+            carrier_offset_hz=section.carrier_offset_hz,
+        )
+    except ValueError as error:
+        raise ValueError(f"user {name!r}: {error}") from error
+
+
+def _mask(subarrays: tuple[int, ...] | Literal["all"], array: LinearArray) -> Floats:
     indices = range(array.subarrays) if subarrays == "all" else subarrays
     outside = [index for index in indices if not 0 <= index < array.subarrays]
     if outside:
-        raise ValueError(f"user {name!r}: sub-arrays must lie in 0..{array.subarrays - 1}, got {outside}")
+        raise ValueError(f"sub-arrays must lie in 0..{array.subarrays - 1}, got {outside}")
     mask = np.isin(array.element_subarray, list(indices)).astype(np.float64)
     mask.flags.writeable = False  # every sweep of the user shares it
     return mask

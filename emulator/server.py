@@ -2,7 +2,8 @@
 
 Messages and `now_s` in, messages and truth out; no socket, no clock. A request repeated in the same epoch gets the same
 answer, noise included: the noise of a UE's k-th pilot depends on the seed, its name and k alone, so that a run can be
-repeated whatever the order in which the UEs were served.
+repeated whatever the order in which the UEs were served. A sweep passes, in this order: the front end's resolution, its
+errors, the channel, the UE's clock, noise. `Ready` tells of the first alone.
 """
 
 import zlib
@@ -14,30 +15,47 @@ import numpy.typing as npt
 
 from emulator.config import EmulatorSection
 from emulator.downlink import DownlinkEmulator
+from emulator.hardware import Clock, ElementErrors, FrontEndErrors, PilotLayout
 from emulator.impairments import noisy, quantised
-from emulator.scene import Position, Scene
+from emulator.scene import Position, Scene, User
 from emulator.uplink import UplinkEmulator
 from protocol.messages import Capture, Configure, Declined, Grid, Listen, Message, Ready, Silence, Snapshot
 from protocol.testbed import FrontEndLimits, Setting, TestbedFacts, group_slices
 
+Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 REMEMBERED_ANSWERS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PathTruth:
+    """A path beside the line of sight: its scatterer, and its gain on one element before the weight ``(element,)``."""
+
+    kind: str
+    scatterer: Position
+    gain: complex
+    weight: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """Where a user really was when its pilot of this epoch was sent; never leaves the emulator's host."""
+    """Where a user really was when its pilot of this epoch was sent, and its paths beside the line of sight.
+
+    It never leaves the emulator's host.
+    """
 
     epoch: int
     ue: str
     link: str
     position: Position
+    paths: tuple[PathTruth, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OnAir:
     epoch: int
-    setting: Setting
+    setting: Setting  # as the elements really send it
+    layout: PilotLayout
 
 
 class RadioServer:
@@ -50,7 +68,14 @@ class RadioServer:
         self._facts = facts
         self._section = section
         self._scene = scene
-        self._downlink = DownlinkEmulator(facts.downlink, facts.speed_of_light_m_s)
+        self._front_end_errors = FrontEndErrors.drawn(
+            section.front_end.errors, facts.downlink.array.elements, self._rng_of_run("front end")
+        )
+        self._uplink_errors = ElementErrors.drawn(
+            section.uplink_errors, facts.uplink.array.elements, self._rng_of_run("uplink array")
+        )
+        amplitude = self._front_end_errors.element.amplitude
+        self._downlink = DownlinkEmulator(facts.downlink, facts.speed_of_light_m_s, amplitude)
         self._uplink = UplinkEmulator(facts.uplink, facts.speed_of_light_m_s)
         self._pilots_sent: Counter[tuple[str, str]] = Counter()
         self._on_air: _OnAir | None = None
@@ -97,7 +122,11 @@ class RadioServer:
         except ValueError as error:
             return Declined(epoch=message.epoch, clause="6.3", text=str(error))
         applied, phase_deviation_cycles, delay_deviation_s = quantised(asked, self.limits)
-        self._on_air = _OnAir(epoch=message.epoch, setting=applied)
+        self._on_air = _OnAir(
+            epoch=message.epoch,
+            setting=self._front_end_errors.sent(applied),
+            layout=PilotLayout.of(applied, self.limits, self._facts.downlink.grid),
+        )
         self._grids.clear()
         return Ready(
             epoch=message.epoch,
@@ -120,7 +149,7 @@ class RadioServer:
         position = self._where(message.ue, now_s)
         if isinstance(position, str):
             return Declined(epoch=message.epoch, clause="6.4", text=position)
-        received = self._uplink.received(position, self._scene.scatterers)
+        received = self._uplink_errors.received(self._uplink.received(position, self._scene.scatterers))
         rng = self._rng(message.ue, "uplink")
         spacing_hz = self._facts.uplink.grid.spacing_hz
         samples = noisy(received, self._section.uplink_noise, rng, spacing_hz=spacing_hz)
@@ -139,13 +168,25 @@ class RadioServer:
         position = self._where(message.ue, now_s)
         if isinstance(position, str):
             return Silence(epoch=message.epoch, text=position)
-        received = self._downlink.received(self._on_air.setting, position, self._scene.visible(message.ue))
-        rng = self._rng(message.ue, "downlink")
-        spacing_hz = self._facts.downlink.grid.spacing_hz
-        samples = noisy(received, self._section.downlink_noise, rng, spacing_hz=spacing_hz)
-        self.truth.append(Truth(epoch=self._on_air.epoch, ue=message.ue, link="downlink", position=position))
+        samples = self._heard(self._on_air, message.ue, position, now_s)
+        paths = _path_truth(self._scene.user(message.ue), position)
+        truth = Truth(epoch=self._on_air.epoch, ue=message.ue, link="downlink", position=position, paths=paths)
+        self.truth.append(truth)
         grid = self._grids[key] = Grid(epoch=self._on_air.epoch, samples=samples)
         return grid
+
+    def _heard(self, on_air: _OnAir, ue: str, position: Position, now_s: float) -> ComplexArray:
+        """Return a sweep after the channel, the UE's clock and noise, ``(subcarrier,)``."""
+        user, spacing_hz = self._scene.user(ue), self._facts.downlink.grid.spacing_hz
+        received = self._downlink.received(on_air.setting, position, user.visible, user.paths)
+        clock = Clock(
+            timing_offset_s=user.timing_offset_s,
+            carrier_offset_hz=user.carrier_offset_hz,
+            unsteady=self._section.clocks,
+        )
+        rng = self._rng(ue, "clock")
+        received = clock.received(received, on_air.layout, rng, start_s=now_s, spacing_hz=spacing_hz)
+        return noisy(received, self._section.downlink_noise, self._rng(ue, "downlink"), spacing_hz=spacing_hz)
 
     def _where(self, ue: str, now_s: float) -> Position | str:
         try:
@@ -160,3 +201,18 @@ class RadioServer:
         return np.random.default_rng(
             [self._section.seed, zlib.crc32(ue.encode()), zlib.crc32(link.encode()), self._pilots_sent[ue, link]]
         )
+
+    def _rng_of_run(self, part: str) -> np.random.Generator:
+        return np.random.default_rng([self._section.seed, zlib.crc32(part.encode())])
+
+
+def _path_truth(user: User, position: Position) -> tuple[PathTruth, ...]:
+    return tuple(
+        PathTruth(
+            kind=path.kind,
+            scatterer=path.scatterer,
+            gain=path.gain(position, user.visible),
+            weight=path.weight,
+        )
+        for path in user.paths
+    )

@@ -3,11 +3,13 @@
 It is written on the emulator's host and never sent; a full disk stops the file, not the emulator.
 """
 
+import cmath
 import logging
+import math
 import os
 from pathlib import Path
 
-from emulator.server import Truth
+from emulator.server import PathTruth, Truth
 from protocol.journal import intact_records, line_from_record
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class TruthFile:
             "link": truth.link,
             "range_m": truth.position.range_m,
             "angle_rad": truth.position.angle_rad,
+            "paths": [_path_record(path) for path in truth.paths],
         }
         self._sequence += 1
         try:
@@ -60,3 +63,15 @@ class TruthFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _path_record(path: PathTruth) -> dict[str, object]:
+    """Return what a truth line says of a path; its gain is that on one element against the line of sight's."""
+    return {
+        "kind": path.kind,
+        "range_m": path.scatterer.range_m,
+        "angle_rad": path.scatterer.angle_rad,
+        "gain_db": 20 * math.log10(abs(path.gain)),
+        "phase_rad": cmath.phase(path.gain),
+        "weight_rms": float((path.weight**2).mean() ** 0.5),
+    }

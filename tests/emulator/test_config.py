@@ -3,7 +3,17 @@ import math
 import msgspec
 import pytest
 
-from emulator.config import EmulatorSection, FrontEndSection, LinkBudget, NoNoise, SweepMean
+from emulator.config import (
+    ClocksSection,
+    ElementErrorsSection,
+    EmulatorSection,
+    FrontEndErrorsSection,
+    FrontEndSection,
+    LinkBudget,
+    NoNoise,
+    PathSection,
+    SweepMean,
+)
 
 USER: dict[str, object] = {"range_m": 15.0, "angle_deg": 10.0}
 
@@ -26,8 +36,39 @@ def test_noise_mode_chooses_its_parameters() -> None:
 
 
 def test_section_survives_a_round_trip() -> None:
-    parsed = section(users={"ue-1": USER | {"visible_subarrays": [0, 2], "velocity_m_s": [0.5, -1]}})
+    paths: list[dict[str, object]] = [
+        {"kind": "diffracted", "gain_db": -6.0},
+        {"kind": "reflected", "visible_subarrays": [1, 2]},
+    ]
+    user = USER | {"visible_subarrays": [0, 2], "velocity_m_s": [0.5, -1], "paths": paths}
+    parsed = section(users={"ue-1": user}, clocks={"timing_jitter_rms_s": 1e-12})
     assert msgspec.convert(msgspec.to_builtins(parsed), EmulatorSection) == parsed
+
+
+def test_hardware_of_a_file_that_says_nothing_of_errors_has_none() -> None:
+    parsed = section()
+    assert (
+        parsed.front_end.errors
+        == FrontEndErrorsSection()
+        == FrontEndErrorsSection(gain_rms_db=0.0, phase_rms_deg=0.0, dead_fraction=0.0, delay_rms_s=0.0)
+    )
+    assert parsed.uplink_errors == ElementErrorsSection(gain_rms_db=0.0, phase_rms_deg=0.0, dead_fraction=0.0)
+    assert parsed.clocks == ClocksSection(phase_noise_rms_deg=0.0, timing_jitter_rms_s=0.0)
+    assert parsed.users["ue-1"].paths == ()
+    assert (parsed.users["ue-1"].timing_offset_s, parsed.users["ue-1"].carrier_offset_hz) == (0.0, 0.0)
+
+
+def test_path_of_which_the_file_names_the_kind_alone_is_drawn() -> None:
+    paths = section(users={"a": USER | {"paths": [{"kind": "reflected"}]}}).users["a"].paths
+    drawn = PathSection(
+        kind="reflected", range_m="drawn", angle_deg="drawn", gain_db="drawn", visible_subarrays="drawn"
+    )
+    assert paths == (drawn,)
+
+
+def test_errors_of_the_front_end_are_not_advertised() -> None:
+    erring = FrontEndSection(errors=FrontEndErrorsSection(gain_rms_db=1.0, dead_fraction=0.5, delay_rms_s=1e-12))
+    assert erring.limits(512) == FrontEndSection().limits(512)
 
 
 def test_front_end_advertises_what_the_file_says() -> None:
@@ -56,6 +97,20 @@ def test_front_end_advertises_what_the_file_says() -> None:
         ({"front_end": {"delay_step_s": 2e-9, "delay_span_s": 1e-9}}, "must not exceed"),
         ({"scatterers": [{"range_m": -1.0, "angle_deg": 0.0, "gain_db": -3.0}]}, "range_m"),
         ({"link_faults": {"drop": 1.5}}, "drop"),
+        ({"front_end": {"errors": {"gain_rms": 1.0}}}, "gain_rms"),
+        ({"front_end": {"errors": {"gain_rms_db": -1.0}}}, "gain_rms_db"),
+        ({"front_end": {"errors": {"dead_fraction": 1.5}}}, "dead_fraction"),
+        ({"front_end": {"errors": {"delay_rms_s": math.inf}}}, "delay_rms_s must be finite"),
+        ({"uplink_errors": {"delay_rms_s": 1e-12}}, "delay_rms_s"),
+        ({"clocks": {"carrier_offset_hz": 1.0}}, "carrier_offset_hz"),
+        ({"clocks": {"phase_noise_rms_deg": math.inf}}, "phase_noise_rms_deg must be finite"),
+        ({"users": {"a": USER | {"paths": "some"}}}, "paths"),
+        ({"users": {"a": USER | {"paths": [{"kind": "bent"}]}}}, "bent"),
+        ({"users": {"a": USER | {"paths": [{"range_m": 5.0}]}}}, "kind"),
+        ({"users": {"a": USER | {"paths": [{"kind": "reflected", "range_m": 0.0}]}}}, "range_m"),
+        ({"users": {"a": USER | {"paths": [{"kind": "reflected", "gain_db": math.nan}]}}}, "gain_db must be finite"),
+        ({"users": {"a": USER | {"paths": [{"kind": "reflected", "visible_subarrays": [1, 1]}]}}}, "distinct"),
+        ({"users": {"a": USER | {"timing_offset_s": math.inf}}}, "timing_offset_s must be finite"),
     ],
 )
 def test_impossible_value_is_refused_and_named(changes: dict[str, object], where: str) -> None:

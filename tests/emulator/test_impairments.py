@@ -3,9 +3,25 @@ import numpy.typing as npt
 import pytest
 
 from emulator.config import FrontEndSection, LinkBudget, Noise, NoNoise, PerSubcarrier, SweepMean
-from emulator.impairments import circular_noise, link_budget_sigma2_w, noisy, quantised
-from protocol.testbed import Setting
+from emulator.impairments import (
+    carrier_phase_rad,
+    circular_noise,
+    element_alive,
+    element_amplitude,
+    element_delay_error_s,
+    element_phase_error_rad,
+    link_budget_sigma2_w,
+    noisy,
+    phase_noise_rad,
+    quantised,
+    timing_jitter_s,
+    with_pilot_phase,
+    with_timing_offset,
+)
+from protocol.testbed import SPEED_OF_LIGHT_M_S, Setting, default_facts
+from tests.oracles import dense_sweep
 
+Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 
 DRAWS = 100_000
@@ -120,3 +136,108 @@ def test_delay_beyond_the_lines_ends_stays_at_the_end_and_shows(step_s: float) -
 def test_setting_for_another_array_is_refused() -> None:
     with pytest.raises(ValueError, match="128 elements expected, got 64"):
         quantised(setting(), FrontEndSection().limits(128))
+
+
+# --- errors of an array's elements -----------------------------------------------------------------------------------
+
+
+def assert_normal(values: Floats, rms: float) -> None:
+    """Mean, rms and the share within one rms are those of a normal variable, each within five standard deviations."""
+    n = values.size
+    assert abs(np.mean(values)) <= 5 * rms / np.sqrt(n)
+    assert np.std(values) == pytest.approx(rms, rel=5 / np.sqrt(2 * n))
+    assert np.mean(np.abs(values) <= rms) == pytest.approx(0.6827, abs=5 * np.sqrt(0.6827 * 0.3173 / n))
+
+
+def test_element_levels_are_normal_in_decibels() -> None:
+    amplitude = element_amplitude(np.random.default_rng(21), DRAWS, 0.8)
+    assert_normal(20 * np.log10(amplitude), 0.8)
+
+
+def test_element_phase_errors_are_normal() -> None:
+    assert_normal(element_phase_error_rad(np.random.default_rng(22), DRAWS, 0.1), 0.1)
+
+
+def test_delay_errors_are_normal() -> None:
+    assert_normal(element_delay_error_s(np.random.default_rng(23), DRAWS, 2e-12), 2e-12)
+
+
+@pytest.mark.parametrize(("fraction", "dead"), [(0.0, 0), (0.01, 5), (0.25, 128), (1.0, 512)])
+def test_as_many_elements_are_dead_as_the_fraction_says(fraction: float, dead: int) -> None:
+    alive = element_alive(np.random.default_rng(24), 512, fraction)
+    assert set(alive.tolist()) <= {0.0, 1.0}
+    assert np.count_nonzero(alive == 0) == dead
+
+
+def test_every_element_is_equally_likely_to_be_dead() -> None:
+    rng, runs = np.random.default_rng(25), 20_000
+    died = np.mean([element_alive(rng, 8, 0.25) == 0 for _ in range(runs)], axis=0)
+    # five standard deviations of a binomial share
+    np.testing.assert_allclose(died, 0.25, atol=5 * np.sqrt(0.25 * 0.75 / runs))
+
+
+# --- errors of a UE's clock ------------------------------------------------------------------------------------------
+
+
+def test_phase_noise_is_normal_and_each_pilot_has_its_own() -> None:
+    phase_rad = phase_noise_rad(np.random.default_rng(26), DRAWS, 0.05)
+    assert_normal(phase_rad, 0.05)
+    # products of independent pilots deviate by rms^2 / sqrt(n) from zero
+    assert abs(np.mean(phase_rad[1:] * phase_rad[:-1])) <= 0.05**2 * FIVE_SIGMA
+
+
+def test_timing_jitter_is_normal() -> None:
+    rng = np.random.default_rng(27)
+    assert_normal(np.array([timing_jitter_s(rng, 20e-12) for _ in range(DRAWS)]), 20e-12)
+
+
+def test_carrier_offset_of_a_kilohertz_turns_a_quarter_in_a_quarter_of_a_millisecond() -> None:
+    phase_rad = carrier_phase_rad(1e3, np.array([0.0, 0.25e-3, 1e-3]))
+    np.testing.assert_allclose(phase_rad, [0.0, np.pi / 2, 2 * np.pi], rtol=ROUNDING)
+
+
+@pytest.mark.parametrize(("offset_spacings", "stated_db"), [(0.01, -34), (0.001, -54)])
+def test_what_a_carrier_offset_leaks_is_below_what_is_stated(offset_spacings: float, stated_db: float) -> None:
+    """One OFDM symbol in the time domain, turned sample by sample, against the common phase alone."""
+    rng, n = np.random.default_rng(28), 512
+    sent = np.exp(2j * np.pi * rng.random(n))
+    turning = np.exp(2j * np.pi * offset_spacings * np.arange(n) / n)
+    received = np.fft.fft(np.fft.ifft(sent) * turning)
+    common = np.vdot(sent, received) / abs(np.vdot(sent, received))
+    leaked = np.mean(np.abs(received - common * sent) ** 2)
+    assert 10 * np.log10(leaked) <= stated_db
+    # the formula is exact to second order; unit-power pilots of random phase leak on average, 1/sqrt(512) of it
+    assert leaked == pytest.approx((np.pi * offset_spacings) ** 2 / 3, rel=0.2)
+
+
+def test_each_pilot_turns_its_own_subcarriers_and_the_last_may_have_fewer() -> None:
+    turned = with_pilot_phase(np.ones(5, dtype=np.complex128), np.array([0.0, np.pi / 2, np.pi]), 2)
+    np.testing.assert_allclose(turned, [1, 1, 1j, 1j, -1], atol=ROUNDING)
+
+
+@pytest.mark.parametrize("late_s", [1e-9, -0.3e-9])
+def test_late_pilot_is_that_of_a_front_end_whose_delays_are_all_shorter(late_s: float) -> None:
+    downlink = default_facts(subcarriers=64, elements=16).downlink
+    rng = np.random.default_rng(29)
+    phase_cycles, delay_s = rng.random((1, 16)), rng.uniform(0, 5e-9, (1, 16))
+    swept = [
+        dense_sweep(
+            downlink,
+            Setting(phase_cycles=phase_cycles, delay_s=delay_s - shift_s),
+            9.0,
+            0.3,
+            np.ones(16),
+            SPEED_OF_LIGHT_M_S,
+        )
+        for shift_s in (0.0, late_s)
+    ]
+    late = with_timing_offset(swept[0], late_s, downlink.grid.spacing_hz)
+    assert np.linalg.norm(late - swept[1]) <= ROUNDING * np.linalg.norm(swept[1])
+
+
+def test_late_pilot_turns_as_one_from_farther_away_does() -> None:
+    """Phase slopes over the subcarriers: 1 ns is 0.2998 m at the same amplitude."""
+    grid = default_facts(subcarriers=64, elements=16).downlink.grid
+    tone = np.ones(64, dtype=np.complex128)
+    farther = np.exp(2j * np.pi * grid.offset_hz * 0.299792458 / SPEED_OF_LIGHT_M_S)
+    np.testing.assert_allclose(with_timing_offset(tone, 1e-9, grid.spacing_hz), farther, atol=ROUNDING)

@@ -64,6 +64,14 @@ def test_position_that_is_not_in_front_of_the_array_is_refused() -> None:
         scene(a=UserSection(range_m=1.0, angle_deg=120.0))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_carrier_offset_beyond_a_hundredth_of_the_spacing_is_refused(sign: int) -> None:
+    spacing_hz = default_facts().downlink.grid.spacing_hz
+    scene(a=UserSection(range_m=1.0, angle_deg=0.0, carrier_offset_hz=0.0099 * sign * spacing_hz))
+    with pytest.raises(ValueError, match="user 'a': carrier_offset_hz must lie within"):
+        scene(a=UserSection(range_m=1.0, angle_deg=0.0, carrier_offset_hz=0.0101 * sign * spacing_hz))
+
+
 def test_scatterers_gain_is_in_decibels_of_power_with_a_phase() -> None:
     section = EmulatorSection(
         users={}, scatterers=(ScattererSection(range_m=8.0, angle_deg=-20.0, gain_db=-6.0, phase_deg=90.0),)
