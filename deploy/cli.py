@@ -94,6 +94,38 @@ def ue(
     raise typer.Exit(ue_main(file, name, run_directory=run_dir))
 
 
+@app.command(epilog="Example: nftestbed study deploy/studies/smoke.yaml --workers 2 --json > summary.json")
+def study(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Study file (YAML).", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the results; one under studies/ by default.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, help="Processes; one per core by default.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="URL", help="Dask scheduler, tcp://host:port, instead of processes here."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Locate random users in every cell of a study file (Monte-Carlo), and sum up the errors of each scheme.
+
+    Stopped or killed, it goes on where it was when the same command is given again.
+    Exit status: 0 if the study is complete, 1 if a task failed, 2 if it cannot begin, 130 if stopped.
+    """
+    if workers is not None and scheduler is not None:
+        raise typer.BadParameter(
+            "expected --workers (processes here) or --scheduler (a cluster with its own), got both"
+        )
+    try:
+        from deploy.study_command import carried_out  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        typer.echo(f"expected the packages of a study (pip install 'nftestbed[study]'), got: {error}", err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(carried_out(file, out, workers=workers, scheduler=scheduler, as_json=json))
+
+
 @app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")
 def bench(
     only: Annotated[
