@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.imaging import AnyComplex, Imager
+from bs_controller.objective import LocalObjective, paths_m, waves
 
 Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -27,7 +28,8 @@ AngleProfile = Literal["max", "sum"]
 
 _SCAN_POINTS = 17
 _SCAN_REACH_M = 1.5  # half a cell off in angle moves the best range by up to 1.2 m
-_LARGEST_GRID_LOSS = 4.0  # power of a point over that of its best cell; 3.0 measured at critical spacing
+LARGEST_GRID_LOSS = 4.0  # power of a point over that of its best cell; 3.0 measured at critical spacing
+_IMAGES_AT_ONCE = 8
 _NEWTON_STEPS = 30
 _HALVINGS = 12
 _CONVERGED_CELLS = 1e-9
@@ -84,8 +86,8 @@ def detect(
     residual = samples.astype(np.complex128)
     while len(found) < max_targets:
         floor_w = 10 ** (threshold_db / 10) * max((point.power_w for point in found), default=0.0)
-        start = _strongest_cell(imager, residual, excess_max_m if found else 0.0, angle_profile)
-        if _LARGEST_GRID_LOSS * start.power_w <= floor_w:
+        start = strongest_cell(imager, residual, excess_max_m if found else 0.0, angle_profile)
+        if LARGEST_GRID_LOSS * start.power_w <= floor_w:
             break
         point = refined(imager, residual, start, search_excess=bool(found))
         if point.power_w <= floor_w:
@@ -126,11 +128,12 @@ def refined(imager: Imager, samples: ComplexArray, start: Detection, *, search_e
     point = np.array([start.range_m, start.angle_rad, start.excess_m])
     farthest_m, reach_rad = imager.range_m.max() + cell[0], 2 * cell[1]
     box = np.array([[nearest_m, start.angle_rad - reach_rad, 0.0], [farthest_m, start.angle_rad + reach_rad, np.inf]])
+    objective = LocalObjective(imager, samples, _SCAN_REACH_M + cell[2])
     reaches = ((1, cell[1]), (0, _SCAN_REACH_M), (2, cell[2]), (1, cell[1] / 2), (0, _SCAN_REACH_M / 4))
     for axis, reach in reaches:
         if reach:
-            point = _scanned(imager, samples, _line(point, axis, reach, box))
-    point, power = _climbed(imager, samples, point, box, cell)
+            point = _scanned(objective, _line(point, axis, reach, box))
+    point, power = _climbed(objective, point, box, cell)
     range_m, angle_rad, excess_m = point.tolist()
     return Detection(range_m=range_m, angle_rad=angle_rad, excess_m=excess_m, power_w=power / samples.size**2)
 
@@ -147,17 +150,35 @@ def _polished(
     return polished
 
 
-def _strongest_cell(
+def strongest_cell(
     imager: Imager, samples: ComplexArray, excess_max_m: float, angle_profile: AngleProfile
 ) -> Detection:
-    """Return the best cell of the images for excesses in steps of half a delay cell."""
+    """Return the best cell of the images for excesses in steps of half a delay cell.
+
+    Parameters
+    ----------
+    imager
+        The planned image.
+    samples
+        ``(element, subcarrier)``.
+    excess_max_m
+        Longest excess; zero searches the paths without excess alone.
+    angle_profile
+        As for `detect`.
+
+    Returns
+    -------
+    cell
+        Where `refined` should start; its power is up to `LARGEST_GRID_LOSS` below that of the point.
+    """
     excess_m = np.arange(0.0, excess_max_m + 1e-9, _cell(imager)[2])
-    wavenumber = 2 * np.pi / imager.c_m_s * imager.uplink.grid.frequency_hz
     best = Detection(range_m=1.0, angle_rad=0.0, excess_m=0.0, power_w=-1.0)
-    for excess in excess_m.tolist():
-        cell = _best_of_image(imager, imager.image(samples * np.exp(1j * wavenumber * excess)), angle_profile)
-        if cell[2] > best.power_w:
-            best = Detection(range_m=cell[0], angle_rad=cell[1], excess_m=excess, power_w=cell[2])
+    for first in range(0, excess_m.size, _IMAGES_AT_ONCE):
+        some_m = excess_m[first : first + _IMAGES_AT_ONCE]
+        for excess, image in zip(some_m.tolist(), imager.excess_images(samples, some_m), strict=True):
+            cell = _best_of_image(imager, image, angle_profile)
+            if cell[2] > best.power_w:
+                best = Detection(range_m=cell[0], angle_rad=cell[1], excess_m=excess, power_w=cell[2])
     return best
 
 
@@ -187,21 +208,20 @@ def _line(point: Floats, axis: int, reach: float, box: Floats) -> Floats:
     return np.clip(points, *box)
 
 
-def _scanned(imager: Imager, samples: ComplexArray, points: Floats) -> Floats:
+def _scanned(objective: LocalObjective, points: Floats) -> Floats:
     """Return the point with the largest objective, ``(3,)``."""
-    waves = _waves(imager, _path_m(imager, points))
-    best: Floats = points[int(np.abs(np.einsum("pnm,nm->p", waves, samples)).argmax())]
+    best: Floats = points[int(objective.powers(points).argmax())]
     return best
 
 
-def _climbed(imager: Imager, samples: ComplexArray, point: Floats, box: Floats, cell: Floats) -> tuple[Floats, float]:
+def _climbed(objective: LocalObjective, point: Floats, box: Floats, cell: Floats) -> tuple[Floats, float]:
     """Return the maximum by Newton's method in units of cells, steps halved until the objective grows."""
-    power, gradient, hessian = _objective(imager, samples, point)
+    power, gradient, hessian = objective.expanded(point)
     for _ in range(_NEWTON_STEPS):
         step = _uphill_cells(power, gradient * cell, hessian * np.outer(cell, cell))
         for _ in range(_HALVINGS):
             candidate = np.clip(point + step * cell, *box)
-            trial = _objective(imager, samples, candidate)
+            trial = objective.expanded(candidate)
             if trial[0] >= power:
                 break
             step = step / 2
@@ -221,67 +241,12 @@ def _uphill_cells(power: float, gradient: Floats, hessian: Floats) -> Floats:
     return step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
 
 
-def _objective(imager: Imager, samples: ComplexArray, point: Floats) -> tuple[float, Floats, Floats]:
-    """Return ``|s|^2`` of [SUCA, eq. (4)] at (range, angle, excess), its gradient ``(3,)`` and its Hessian ``(3, 3)``."""
-    path_m = _path_m(imager, point[np.newaxis])[0]
-    first, second = _path_derivatives(imager, point)
-    wavenumber = 2 * np.pi / imager.c_m_s * imager.uplink.grid.frequency_hz
-    powers = np.stack([np.ones_like(wavenumber), wavenumber, wavenumber**2], axis=1)
-    moments = (_waves(imager, path_m[np.newaxis])[0] * samples) @ powers  # (element, 3)
-    s, s_d, s_dd = moments[:, 0].sum(), 1j * moments[:, 1], -moments[:, 2]
-    slope = first @ s_d
-    bend = np.einsum("an,bn,n->ab", first, first, s_dd) + second @ s_d
-    gradient = 2 * (s.conj() * slope).real
-    hessian = 2 * (np.outer(slope.conj(), slope) + s.conj() * bend).real
-    return float(abs(s) ** 2), gradient, hessian
-
-
-def _path_derivatives(imager: Imager, point: Floats) -> tuple[Floats, Floats]:
-    """Return first ``(3, element)`` and second ``(3, 3, element)`` derivatives of the path by (range, angle, excess)."""
-    array = imager.uplink.array
-    r, radius, lag = point[0], array.radius_m, point[1] - array.element_angle_rad
-    d = _path_m(imager, np.array([[r, point[1], 0.0]]))[0]
-    first, second = np.ones((3, d.size)), np.zeros((3, 3, d.size))
-    first[0], first[1] = (r - radius * np.cos(lag)) / d, r * radius * np.sin(lag) / d
-    second[0, 0] = (1 - first[0] ** 2) / d
-    second[0, 1] = second[1, 0] = (radius * np.sin(lag) - first[0] * first[1]) / d
-    second[1, 1] = (r * radius * np.cos(lag) - first[1] ** 2) / d
-    return first, second
-
-
-def _path_m(imager: Imager, points: Floats) -> Floats:
-    """Return exact distances [SUCA, eq. (3)] plus excesses, ``(point, element)``."""
-    array = imager.uplink.array
-    r, lag = points[:, :1], points[:, 1:2] - array.element_angle_rad
-    path: Floats = np.sqrt(r**2 + array.radius_m**2 - 2 * r * array.radius_m * np.cos(lag)) + points[:, 2:]
-    return path
-
-
-def _waves(imager: Imager, path_m: Floats) -> ComplexArray:
-    """Return ``exp(+j 2 pi f_m d / c)``, ``(point, element, subcarrier)``.
-
-    Phases are linear in the subcarrier, so powers of one phasor are doubled up instead of taking an exponential each;
-    the error grows with the logarithm of the count only.
-    """
-    grid = imager.uplink.grid
-    waves = np.empty((*path_m.shape, grid.count), dtype=np.complex128)
-    waves[..., 0] = np.exp(2j * np.pi / imager.c_m_s * grid.first_hz * path_m)
-    power = np.exp(2j * np.pi / imager.c_m_s * grid.spacing_hz * path_m)
-    done = 1
-    while done < grid.count:
-        more = min(done, grid.count - done)
-        waves[..., done : done + more] = waves[..., :more] * power[..., np.newaxis]
-        power, done = power * power, done + more
-    return waves
-
-
 def _wave_of(imager: Imager, samples: ComplexArray, point: Detection) -> ComplexArray:
     """Return the part of a snapshot that came from one point, the gain of each subcarrier free, ``(element, subcarrier)``.
 
     Free gains take the excess in, and what little the position of one point is wrong while others are still there.
     """
-    path_m = _path_m(imager, np.array([[point.range_m, point.angle_rad, point.excess_m]]))
-    wave = _waves(imager, path_m)[0]
+    wave = waves(imager, paths_m(imager, np.array([[point.range_m, point.angle_rad, point.excess_m]]))[0])
     gain = np.mean(samples * wave, axis=0)  # least squares: all entries of the wave have unit modulus
     part: ComplexArray = gain * wave.conj()
     return part

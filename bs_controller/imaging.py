@@ -17,16 +17,19 @@ import math
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+import scipy.special
 
 from protocol.testbed import Uplink
 
 Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 AnyComplex = npt.NDArray[np.complex64 | np.complex128]
+AnyReal = npt.NDArray[np.float32 | np.float64]
 ComplexType = type[np.complex64] | type[np.complex128]
 
 DEFAULT_LIMIT_BYTES = 2**30
 _WORK_BYTES = 2**24  # of one block of ranges while the table is built
+_SERIES_END = 1e-17  # a tenth of the rounding of one
 
 
 class TableTooLargeError(ValueError):
@@ -45,7 +48,8 @@ class Imager:
     c_m_s
         Speed of light.
     dtype
-        ``complex64`` (relative error about 3e-7) or ``complex128`` (about 1e-14, twice the time and memory).
+        ``complex64`` (relative error about 3e-7) or ``complex128`` (about 1e-12, the rounding of phases of 1e4 rad; twice the
+        time and memory).
     limit_bytes
         Most memory to take for the table of spectra and while it is filled.
 
@@ -72,12 +76,14 @@ class Imager:
         self._length = _circular_length(uplink.array.elements)
         distance_m = _lag_distance_m(uplink, range_m)
         self._basis, residual = _band_basis(uplink, distance_m, c_m_s, _band_tolerance(dtype))
-        shape = (self._length // 2 + 1, range_m.size, residual.shape[1])
-        work_bytes = max(_WORK_BYTES, 16 * uplink.array.elements * uplink.grid.count)
-        self._refuse_above(limit_bytes, math.prod(shape) * np.dtype(dtype).itemsize + work_bytes)
-        self._table = np.empty(shape, dtype=dtype)
-        self._basis = self._basis.astype(dtype)
-        _fill_table(self._table, uplink, distance_m, residual, c_m_s)
+        # real parts of all terms, then imaginary ones: real products are twice as fast as complex ones this thin
+        shape = (self._length // 2 + 1, range_m.size, 2 * residual.shape[1])
+        coefficients = _band_coefficients(uplink, distance_m, residual, c_m_s)
+        work_bytes = max(_WORK_BYTES, _work_bytes_per_range(distance_m.shape[1], *coefficients.shape))
+        self._refuse_above(limit_bytes, math.prod(shape) * np.dtype(dtype).itemsize // 2 + work_bytes)
+        self._table = np.empty(shape, dtype=np.empty(0, dtype).real.dtype)
+        self._dtype = dtype
+        _fill_table(self._table, uplink, distance_m, coefficients, c_m_s)
 
     @property
     def table_bytes(self) -> int:
@@ -87,7 +93,7 @@ class Imager:
     @property
     def band_terms(self) -> int:
         """Return how many basis functions stand for the subcarriers."""
-        return int(self._table.shape[2])
+        return int(self._table.shape[2] // 2)
 
     def image(self, samples: AnyComplex) -> AnyComplex:
         """Return the backprojected image of one snapshot [SUCA, eq. (18)].
@@ -107,19 +113,48 @@ class Imager:
         ValueError
             If the snapshot is not of the planned uplink's shape.
         """
+        image: AnyComplex = self.excess_images(samples, np.zeros(1))[0]
+        return image
+
+    def excess_images(self, samples: AnyComplex, excess_m: Floats) -> AnyComplex:
+        """Return the images for paths that are longer than their distances, in one pass over the planned spectra.
+
+        Parameters
+        ----------
+        samples
+            ``(element, subcarrier)``.
+        excess_m
+            ``(excess,)`` how much longer.
+
+        Returns
+        -------
+        images
+            ``(excess, range, angle)``, each like `image`.
+
+        Raises
+        ------
+        ValueError
+            If the snapshot is not of the planned uplink's shape.
+        """
         expected = (self.uplink.array.elements, self.uplink.grid.count)
         if samples.shape != expected:
             raise ValueError(f"snapshot must be (element, subcarrier) = {expected}, got {samples.shape}")
-        length, half, dtype = self._length, self._length // 2, self._table.dtype
-        harmonics = scipy.fft.fft(samples.astype(dtype) @ self._basis, length, axis=0)  # (harmonic, term)
+        length, half, dtype = self._length, self._length // 2, self._dtype
+        tones = np.exp(2j * np.pi / self.c_m_s * np.outer(self.uplink.grid.frequency_hz, excess_m))
+        basis = (self._basis[:, :, np.newaxis] * tones[:, np.newaxis, :]).astype(dtype)  # (subcarrier, term, excess)
+        terms = samples.astype(dtype) @ basis.reshape(expected[1], -1)
+        harmonics = scipy.fft.fft(terms, length, axis=0).reshape(length, self.band_terms, excess_m.size)
         pairs = np.stack([harmonics[: half + 1], harmonics[-np.arange(half + 1)]], axis=-1)  # h and -h as two columns
-        product = self._table @ pairs  # (harmonic, range, 2)
-        spectrum = np.empty((length, self.range_m.size), dtype=dtype)
+        columns = pairs.reshape(half + 1, self.band_terms, -1)
+        parts = np.concatenate([columns, 1j * columns], axis=1).view(self._table.dtype)
+        product = (self._table @ parts).view(dtype).reshape(half + 1, self.range_m.size, excess_m.size, 2)
+        spectrum = np.empty((length, self.range_m.size, excess_m.size), dtype=dtype)
         spectrum[: half + 1] = product[..., 0]
-        spectrum[half + 1 :] = product[half - 1 : 0 : -1, :, 1]
+        spectrum[half + 1 :] = product[half - 1 : 0 : -1, ..., 1]
         # transforming along the slow axis lets the FFT do several ranges per instruction
-        image: AnyComplex = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True)[: self.angle_rad.size].T
-        return image
+        images = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True)[: self.angle_rad.size]
+        transposed: AnyComplex = images.transpose(2, 1, 0)
+        return transposed
 
     def _refuse_above(self, limit_bytes: int, needed_bytes: int) -> None:
         if needed_bytes > limit_bytes:
@@ -128,6 +163,15 @@ class Imager:
                 f"{self.uplink.grid.count} subcarriers needs {needed_bytes / 1e6:.0f} MB, "
                 f"the limit is {limit_bytes / 1e6:.0f} MB"
             )
+
+
+def chebyshev_terms(half_turn_rad: float) -> int:
+    """Return how many Chebyshev terms say ``exp(j half_turn_rad x)`` for ``|x| <= 1`` to double precision.
+
+    The coefficients are ``2 j^k J_k(half_turn_rad)``, which fall faster than exponentially once k is above the argument.
+    """
+    order = np.arange(int(2 * half_turn_rad) + 64)
+    return int(np.nonzero(np.abs(scipy.special.jv(order, half_turn_rad)) > _SERIES_END)[0][-1]) + 2
 
 
 def _band_tolerance(dtype: ComplexType) -> float:
@@ -164,9 +208,8 @@ def _band_basis(
     The ramps ``exp(j 2 pi (f_m - f_mid) d / c)`` over an interval of distances are sampled at Gauss nodes, dense enough
     for a product of any two of them to be integrated exactly, so their singular vectors are those of the continuum.
     """
-    grid = uplink.grid
-    offset_hz = grid.offset_hz - grid.offset_hz[-1] / 2
-    middle_m, half_m = (distance_m.max() + distance_m.min()) / 2, (distance_m.max() - distance_m.min()) / 2
+    offset_hz = _centred_offset_hz(uplink)
+    middle_m, half_m = _middle_and_half(distance_m)
     half_turn_rad = 2 * np.pi * offset_hz[-1] * half_m / c_m_s
     node, weight = np.polynomial.legendre.leggauss(int(2 * half_turn_rad) + 48)
     ramps = np.exp(2j * np.pi / c_m_s * half_m * np.outer(offset_hz, node)) * np.sqrt(weight)
@@ -176,17 +219,48 @@ def _band_basis(
     return np.exp(2j * np.pi / c_m_s * middle_m * offset_hz)[:, np.newaxis] * residual, residual
 
 
-def _fill_table(table: AnyComplex, uplink: Uplink, distance_m: Floats, basis: ComplexArray, c_m_s: float) -> None:
-    """Fill ``(harmonic, range, term)`` with the spectra of the even kernels, a block of ranges at a time."""
-    grid = uplink.grid
-    middle_hz = (grid.first_hz + grid.last_hz) / 2
-    offset_rad_m = 2 * np.pi / c_m_s * (grid.frequency_hz - middle_hz)
-    middle_m = (distance_m.max() + distance_m.min()) / 2
-    block = max(1, _WORK_BYTES // (16 * distance_m.shape[1] * grid.count))
+def _fill_table(
+    table: AnyComplex, uplink: Uplink, distance_m: Floats, coefficients: ComplexArray, c_m_s: float
+) -> None:
+    """Fill ``(harmonic, range, 2 term)`` with the spectra of the even kernels, a block of ranges at a time."""
+    middle_m, half_m = _middle_and_half(distance_m)
+    wavenumber = 2 * np.pi / c_m_s * (uplink.grid.first_hz + uplink.grid.last_hz) / 2
+    block = max(1, _WORK_BYTES // _work_bytes_per_range(distance_m.shape[1], *coefficients.shape))
     for first in range(0, distance_m.shape[0], block):
         rows = slice(first, first + block)
-        ramps = np.exp(1j * (distance_m[rows, :, np.newaxis] - middle_m) * offset_rad_m)  # (range, lag, subcarrier)
-        carrier = np.exp(2j * np.pi * middle_hz / c_m_s * distance_m[rows, :, np.newaxis])
-        kernel = (ramps @ basis) * carrier
+        polynomials = np.polynomial.chebyshev.chebvander((distance_m[rows] - middle_m) / half_m, len(coefficients) - 1)
+        # both parts of the coefficients side by side make one real product
+        band = (polynomials @ coefficients.view(np.float64)).view(np.complex128)  # (range, lag, term)
+        kernel = band * np.exp(1j * wavenumber * distance_m[rows, :, np.newaxis])
         # the cosine transform is the FFT of the even extension; lags that no element has stay zero
-        table[:, rows] = scipy.fft.dct(kernel, type=1, n=table.shape[0], axis=1).transpose(1, 0, 2)
+        spectra = scipy.fft.dct(kernel, type=1, n=table.shape[0], axis=1).transpose(1, 0, 2)
+        table[:, rows, : table.shape[2] // 2], table[:, rows, table.shape[2] // 2 :] = spectra.real, spectra.imag
+
+
+def _work_bytes_per_range(lags: int, degrees: int, terms: int) -> int:
+    """Return the memory of one range while the table is filled: polynomials twice, and four arrays of kernels."""
+    return 16 * lags * (degrees + 4 * terms)
+
+
+def _band_coefficients(uplink: Uplink, distance_m: Floats, basis: ComplexArray, c_m_s: float) -> ComplexArray:
+    """Return the Chebyshev series of the ramps' products with the basis over all distances, ``(degree, term)``."""
+    half_m = _middle_and_half(distance_m)[1]
+    offset_hz = _centred_offset_hz(uplink)
+    half_turn_rad = 2 * np.pi / c_m_s * offset_hz[-1] * half_m
+    count = chebyshev_terms(half_turn_rad)
+    nodes = np.cos(np.pi * (np.arange(count) + 0.5) / count)
+    values = np.exp(2j * np.pi / c_m_s * half_m * np.outer(nodes, offset_hz)) @ basis
+    coefficients: ComplexArray = scipy.fft.dct(values, axis=0) / count
+    coefficients[0] /= 2
+    return coefficients
+
+
+def _centred_offset_hz(uplink: Uplink) -> Floats:
+    offset_hz: Floats = uplink.grid.offset_hz - uplink.grid.offset_hz[-1] / 2
+    return offset_hz
+
+
+def _middle_and_half(distance_m: Floats) -> tuple[float, float]:
+    """Return the middle and half of the interval of distances."""
+    low, high = float(distance_m.min()), float(distance_m.max())
+    return (high + low) / 2, (high - low) / 2

@@ -15,7 +15,14 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("sweep_synthesis", "uplink_imaging", "control_roundtrip", "many_users")
+BENCHMARKS = (
+    "sweep_synthesis",
+    "uplink_imaging",
+    "low_rank_image",
+    "music_against_ours",
+    "control_roundtrip",
+    "many_users",
+)
 
 
 class BenchmarkError(Exception):

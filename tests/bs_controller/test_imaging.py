@@ -79,3 +79,18 @@ def test_snapshot_of_another_shape_is_refused() -> None:
     imager = Imager(SMALL, np.array([2.0, 3.0]), C_M_S)
     with pytest.raises(ValueError, match=r"must be \(element, subcarrier\) = \(49, 24\), got \(24, 49\)"):
         imager.image(np.zeros((24, 49), dtype=np.complex64))
+
+
+def test_excess_images_are_those_of_snapshots_turned_back() -> None:
+    imager = Imager(SMALL, np.linspace(2, 9, 5), C_M_S, np.complex128)
+    samples, excess_m = random_samples(SMALL), np.array([0.0, 3.0, 7.5])
+    tones = np.exp(2j * np.pi * np.outer(excess_m, SMALL.grid.frequency_hz) / C_M_S)
+    expected = [direct_backprojection(SMALL, samples * tone, imager.range_m, imager.angle_rad, C_M_S) for tone in tones]
+    images = imager.excess_images(samples, excess_m)
+    assert np.linalg.norm(images - expected) < 1e-10 * np.linalg.norm(expected)  # as above
+
+
+def test_wideband_table_is_planned_without_one_exponential_per_sample() -> None:
+    grid = msgspec.structs.replace(FULL.grid, count=2048)
+    imager = Imager(msgspec.structs.replace(FULL, grid=grid), np.linspace(2, 21, 8), C_M_S, np.complex128)
+    assert relative_error(imager, slice(0, 8, 3), slice(0, 392, 130)) < 1e-10  # as above
