@@ -6,6 +6,9 @@ One scheme a file; this module only names them.
 from bs_controller.schemes.backprojection import Backprojection, BackprojectionOptions
 from bs_controller.schemes.cbs import Cbs, CbsOptions
 from bs_controller.schemes.cbs_bt import CbsBt, CbsBtOptions
+from bs_controller.schemes.likelihood import Likelihood, LikelihoodOptions
+from bs_controller.schemes.music import Music, MusicOptions
+from bs_controller.schemes.uplink_likelihood import UplinkLikelihood, UplinkLikelihoodOptions
 from bs_controller.sweeps import Scheme
 from protocol.testbed import TestbedFacts
 
@@ -16,11 +19,19 @@ __all__ = [
     "CbsBt",
     "CbsBtOptions",
     "CbsOptions",
+    "Likelihood",
+    "LikelihoodOptions",
+    "Music",
+    "MusicOptions",
     "SchemeOptions",
+    "UplinkLikelihood",
+    "UplinkLikelihoodOptions",
     "scheme_from_options",
 ]
 
-SchemeOptions = CbsOptions | CbsBtOptions | BackprojectionOptions
+SchemeOptions = (
+    CbsOptions | CbsBtOptions | LikelihoodOptions | BackprojectionOptions | MusicOptions | UplinkLikelihoodOptions
+)
 
 
 def scheme_from_options(options: SchemeOptions, facts: TestbedFacts) -> Scheme:
@@ -38,3 +49,9 @@ def scheme_from_options(options: SchemeOptions, facts: TestbedFacts) -> Scheme:
             return CbsBt(options=options, facts=facts)
         case BackprojectionOptions():
             return Backprojection(options=options, facts=facts)
+        case LikelihoodOptions():
+            return Likelihood(options=options, facts=facts)
+        case MusicOptions():
+            return Music(options=options, facts=facts)
+        case UplinkLikelihoodOptions():
+            return UplinkLikelihood(options=options, facts=facts)

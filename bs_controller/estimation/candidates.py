@@ -1,0 +1,250 @@
+"""Where to start: positions and masks that the delay axis and the dechirped elements of angle sweeps speak for.
+
+The delay axis of an angle sweep shows the visible sub-arrays as a block of energy whose place is the range. One sweep alone
+cannot tell a range from a shift by whole sub-arrays; two sweeps in opposite directions can, because their blocks mirror
+each other, and so can one with a range sweep, whose delay axis shows one sharp peak.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bs_controller.beams import focus_of_subcarrier
+from bs_controller.estimation.masks import all_masks, log_likelihood
+from bs_controller.features import Dechirper, box_energy, delay_bins_hz, delay_energy, element_path_s, lit_subcarrier
+from bs_controller.sweeps import Trajectory
+from protocol.testbed import Setting, TestbedFacts
+
+Floats = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+
+LIT_BOX = 192  # subcarriers; wider than the lit band of any user
+RANGE_STRIDE = 2  # delay bins
+RIVALS = 4  # masks that are compared by direction: shifts by whole sub-arrays make as many of one of four
+RIVAL_NATS = (
+    25.0  # by energies alone; rivals that differ by a shift differ by rounding to bins and by noise at the ends
+)
+# Added to all delay energies, of their mean: the noise of 10 dB. With less, the skirts of a block weigh more than the block,
+# and 2 % of the users that one sub-array sees at 20 dB were put half a metre off.
+FLOOR_SHARE = 0.1
+# Energy explained neither by the best start nor by noise from which on a user is taken to have echoes. Starts lose 5 % to
+# the steps of the search; two echoes at -10 dB are 17 %.
+SHARE_OF_ECHOES = 0.1
+ECHO_STEP_M = 1.0
+ARRIVAL_BOX = 5  # delay bins; about the spread of the elements' delays in a range sweep
+ARRIVALS = 2
+ARRIVAL_SHARE = 0.25  # of the strongest, below which a peak on the delay axis is no rival
+# A sub-array too many or too few costs a line-of-sight user a quarter of four sub-arrays' share or more; taking the Gram
+# matrix for diagonal, and the steps of range and direction, cost a few per cent.
+CLEAR_SHARE = 0.9
+LARGEST_COARSE_SHARE = 0.99  # a coarse share is right to a per cent, and may exceed one
+# How far the centre of the lit band was from the user's own sine in 400 users at 0 dB: 0.009 at most.
+DIRECTION_REACH = 0.012
+DIRECTIONS_PER_BEAM = 4  # a beam of N elements is 2 / N wide in sine
+_BEYOND_REGION_M = 0.5  # ranges looked at outside the region, so that a user at its edge is not on the edge of a search
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AngleSweep:
+    """Samples of a sweep over the angle, what was sent, and what they say at once; see `Searcher.angle_sweep`."""
+
+    samples: ComplexArray  # (subcarrier,)
+    setting: Setting
+    energy: float  # of all samples
+    delay_energy: Floats  # (delay,)
+    lit_sine: float  # where the focus was when the user was lit
+    lit_curvature_per_m: float  # one over the range of that focus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A position and mask to start from; `log_likelihood` compares candidates of the same samples, approximately."""
+
+    range_m: float
+    angle_rad: float
+    mask: Floats  # (subarray,)
+    mask_is_clear: bool  # no other mask explains nearly as much
+    share: float  # of the energy that it explains, the mean over sweeps
+    log_likelihood: float
+
+
+class Searcher:
+    """Finds candidates for one testbed; owns a plan and tables, one thread at a time."""
+
+    def __init__(self, facts: TestbedFacts) -> None:
+        grid, array, region = facts.downlink.grid, facts.downlink.array, facts.region
+        self._facts = facts
+        self._masks = all_masks(array.subarrays)
+        self._dechirper = Dechirper(facts)
+        steps = round(DIRECTION_REACH * array.elements * DIRECTIONS_PER_BEAM / 2)
+        self._offsets = np.linspace(-DIRECTION_REACH, DIRECTION_REACH, 2 * steps + 1)
+        # a path to an element shortens by x sin(theta): the ramps undo what a sine more does to the carrier
+        carrier_cycles_m = (grid.first_hz + grid.last_hz) / 2 / facts.speed_of_light_m_s
+        ramps = np.exp(2j * np.pi * carrier_cycles_m * np.outer(array.element_x_m, self._offsets))
+        self._ramps = ramps.reshape(array.subarrays, -1, self._offsets.size)
+        self._centre_x_m = array.element_x_m.reshape(array.subarrays, -1).mean(axis=1)
+        self._bin_m = facts.speed_of_light_m_s / delay_bins_hz(facts)
+        low, high = region.range_min_m - _BEYOND_REGION_M, region.range_max_m + _BEYOND_REGION_M
+        self._range_m = np.arange(max(low, self._bin_m), high, self._bin_m)
+        self._foci: dict[Trajectory, tuple[Floats, Floats]] = {}
+
+    def angle_sweep(self, samples: ComplexArray, trajectory: Trajectory, setting: Setting) -> AngleSweep:
+        """Return samples of a sweep over the angle with what they say at once."""
+        if trajectory not in self._foci:
+            range_m, angle_rad = focus_of_subcarrier(trajectory, self._facts)
+            self._foci[trajectory] = np.sin(angle_rad), 1 / range_m
+        sine, curvature_per_m = self._foci[trajectory]
+        lit, bins = lit_subcarrier(samples, LIT_BOX), np.arange(samples.size)
+        return AngleSweep(
+            samples=samples,
+            setting=setting,
+            energy=float(np.vdot(samples, samples).real),
+            delay_energy=delay_energy(samples),
+            lit_sine=float(np.interp(lit, bins, sine)),
+            lit_curvature_per_m=float(np.interp(lit, bins, curvature_per_m)),
+        )
+
+    def from_angle_sweeps(self, sweeps: Sequence[AngleSweep]) -> list[Candidate]:
+        """Return the best candidates of different masks that one or more angle sweeps speak for, best first.
+
+        Where one sweep alone is ambiguous, the rivals are among them.
+        """
+        scores = self._range_scores(sweeps, self._range_m[::RANGE_STRIDE])  # (mask, range)
+        best = scores.argmax(axis=1)
+        heights = scores[np.arange(best.size), best]
+        order = np.argsort(-heights)[:RIVALS]
+        near = order[heights[order] > heights[order[0]] - RIVAL_NATS]
+        found = [self._towards(sweeps, float(self._range_m[RANGE_STRIDE * best[k]]), self._masks[k]) for k in near]
+        if max(candidate.share for candidate in found) < 1 - _noise_share(sweeps) - SHARE_OF_ECHOES:
+            found += self._among_echoes(sweeps)
+        return sorted(found, key=lambda candidate: -candidate.log_likelihood)
+
+    def _among_echoes(self, sweeps: Sequence[AngleSweep]) -> list[Candidate]:
+        """Return the best candidates of a search over all ranges, for which blocks of several paths do not hide one.
+
+        The likelihood falls to no less than half within a metre of its maximum, so steps of a metre cannot miss it.
+        """
+        region, everywhere = self._facts.region, self._masks[-1]
+        coarse_m = np.arange(region.range_min_m, region.range_max_m + ECHO_STEP_M, ECHO_STEP_M)
+        coarse = [self._towards(sweeps, float(range_m), everywhere) for range_m in coarse_m]
+        best = max(coarse, key=lambda candidate: candidate.log_likelihood)
+        shifts_m = ECHO_STEP_M * np.array([-0.75, -0.5, -0.25, 0.25, 0.5, 0.75])
+        fine_m = np.maximum(best.range_m + shifts_m, self._bin_m)
+        return [best, *(self._towards(sweeps, float(range_m), best.mask) for range_m in fine_m)]
+
+    def at_range(self, sweeps: Sequence[AngleSweep], range_m: float) -> Candidate:
+        """Return the best direction and mask at a known range."""
+        scores = self._range_scores(sweeps, np.array([range_m]))
+        return self._towards(sweeps, range_m, self._masks[int(scores[:, 0].argmax())])
+
+    def arrivals_m(self, samples: ComplexArray, setting: Setting, angle_rad: float) -> list[float]:
+        """Return the ranges of the strongest peaks on a range sweep's delay axis, strongest first.
+
+        They are right to about 0.1 m: which elements are visible moves the peak within the spread of their delays.
+        """
+        energy = box_energy(delay_energy(samples), ARRIVAL_BOX, circular=True)
+        own_m = float(self._own_s(setting, float(np.sin(angle_rad))).mean()) * self._facts.speed_of_light_m_s
+        inside = energy[np.rint((self._range_m + own_m) / self._bin_m).astype(np.intp) % energy.size]
+        smallest, peaks = ARRIVAL_SHARE * inside.max(), list[float]()
+        while len(peaks) < ARRIVALS and inside.max() > smallest:
+            peak = int(inside.argmax())
+            peaks.append(float(self._range_m[peak]))
+            inside[max(peak - 2 * ARRIVAL_BOX, 0) : peak + 2 * ARRIVAL_BOX] = 0.0
+        return peaks
+
+    def _towards(self, sweeps: Sequence[AngleSweep], range_m: float, mask: Floats) -> Candidate:
+        """Return the best direction and mask at a range, looking where this mask makes the lit band come from."""
+        centre_m = float(mask @ self._centre_x_m / mask.sum())
+        sine = float(np.mean([_unshifted_sine(sweep, range_m, centre_m) for sweep in sweeps]))
+        shares = np.stack([self._direction_shares(sweep, range_m, sine) for sweep in sweeps])
+        likelihood = log_likelihood(shares, self._facts.downlink.grid.count)  # (direction, mask)
+        direction, best = np.unravel_index(int(likelihood.argmax()), likelihood.shape)
+        explained = shares[:, direction].mean(axis=0)  # (mask,)
+        return Candidate(
+            range_m=range_m,
+            angle_rad=float(np.arcsin(np.clip(sine + self._offsets[direction], -1, 1))),
+            mask=self._masks[best],
+            mask_is_clear=bool(np.delete(explained, best).max() < CLEAR_SHARE * explained[best]),
+            share=float(explained[best]),
+            log_likelihood=float(likelihood[direction, best]),
+        )
+
+    def _direction_shares(self, sweep: AngleSweep, range_m: float, sine: float) -> Floats:
+        """Return the share of the energy that each mask explains in directions around one, ``(direction, mask)``.
+
+        The Gram matrix is taken for diagonal here: neighbouring sub-arrays touch in a few delay bins only.
+        """
+        elements = self._dechirper.elements(sweep.samples, sweep.setting, range_m, float(np.arcsin(sine)))
+        blocks = elements.reshape(self._masks.shape[1], 1, -1)
+        correlation = (blocks @ self._ramps)[:, 0].T  # (direction, subarray)
+        delay_s = sweep.setting.delay_s[0]
+        # delay bins from one element to the next: where they share bins, their tones add up
+        spread = np.ptp(delay_s) * delay_bins_hz(self._facts) / (delay_s.size - 1)
+        norm = self._masks.sum(axis=1) * (blocks.shape[2] * sweep.samples.size * max(1.0, 1.0 / spread))
+        shares: Floats = np.abs(correlation @ self._masks.T) ** 2 / (norm * sweep.energy)
+        return np.minimum(shares, LARGEST_COARSE_SHARE)
+
+    def _own_s(self, setting: Setting, sine: float) -> Floats:
+        """Return the delay of each element's tone, less that of the range, ``(element,)``; nearly the same at all ranges."""
+        region = self._facts.region
+        middle_m = float(np.sqrt(region.range_min_m * region.range_max_m))
+        path_s = element_path_s(self._facts, middle_m, float(np.arcsin(sine)))
+        own_s: Floats = path_s - middle_m / self._facts.speed_of_light_m_s - setting.delay_s[0]
+        return own_s
+
+    def _range_scores(self, sweeps: Sequence[AngleSweep], range_m: Floats) -> Floats:
+        """Return the likelihood of each mask at each range from energies on the delay axis alone, ``(mask, range)``."""
+        sine = float(np.mean([sweep.lit_sine for sweep in sweeps]))
+        total = np.zeros((len(self._masks), range_m.size))
+        for sweep in sweeps:
+            energy = sweep.delay_energy
+            own = self._own_s(sweep.setting, sine).reshape(self._masks.shape[1], -1) * delay_bins_hz(self._facts)
+            low, high = np.rint(own.min(axis=1)), np.rint(own.max(axis=1))  # half-open, so that none counts twice
+            start = (low[:, np.newaxis] + np.rint(range_m / self._bin_m)).astype(np.intp) % energy.size
+            width = (high - low).astype(np.intp)
+            summed = np.concatenate([[0.0], np.cumsum(np.concatenate([energy, energy]))])
+            inside = summed[start + width[:, np.newaxis]] - summed[start]
+            total += two_level_likelihood(self._masks @ inside, self._masks @ width, energy)
+        return total
+
+
+def _unshifted_sine(sweep: AngleSweep, range_m: float, centre_m: float) -> float:
+    """Return the user's sine: that of the lit band less the parallax of elements centred beside the array's centre."""
+    parallax = centre_m * (1 - sweep.lit_sine**2) * (sweep.lit_curvature_per_m - 1 / range_m)
+    return float(np.clip(sweep.lit_sine - parallax, -1, 1))
+
+
+def _noise_share(sweeps: Sequence[AngleSweep]) -> float:
+    """Return the share of noise in the energy, by the darker quarter of the delay axis, which echoes leave alone."""
+    quarter = [
+        float(np.quantile(sweep.delay_energy, 0.25)) * sweep.delay_energy.size / sweep.energy for sweep in sweeps
+    ]
+    return min(1.0, float(np.mean(quarter) / np.log(4 / 3)))  # a quarter of exponential energies is below ln(4/3)
+
+
+def two_level_likelihood(held: Floats, bins: Floats, energy: Floats) -> Floats:
+    """Return the log-likelihood that some bins of exponential energies have one mean and all others a smaller one.
+
+    Parameters
+    ----------
+    held
+        ``(mask, range)`` energy in the bins of each hypothesis.
+    bins
+        ``(mask,)`` how many they are.
+    energy
+        ``(delay,)`` all energies.
+
+    Returns
+    -------
+    log_likelihood
+        ``(mask, range)``; minus infinity where the bins are darker than the others.
+    """
+    total, count = float(energy.sum()), energy.size
+    floor = FLOOR_SHARE * total / count
+    inside = held / bins[:, np.newaxis] + floor
+    outside = (total - held) / (count - bins)[:, np.newaxis] + floor
+    likelihood = -bins[:, np.newaxis] * np.log(inside) - (count - bins)[:, np.newaxis] * np.log(outside)
+    result: Floats = np.where(inside > outside, likelihood, -np.inf)
+    return result

@@ -1,0 +1,200 @@
+"""Maximum likelihood over range, angle and visible sub-arrays from complex feedback, on the Cramer-Rao bound.
+
+One complex gain per sweep is unknown and projected out, so transmit power, path gain and carrier phase need not be known;
+delays must be (the `coherent` bound). Two plans:
+
+- ``angle_range``: the angle sweep, then a range sweep of the user's own, aimed by the likelihood of the angle sweep. The
+  strongest subcarrier would aim it at a reflection, or beside a user that few sub-arrays see.
+- ``pair``: the angle sweep forward and backward, equal for all users, so that a run sends two sweeps however many there are.
+
+Sweeps go beyond the region by a margin: a user at its edge would otherwise lose half of the subcarriers that light it.
+"""
+
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta
+
+from bs_controller.beams import setting_from_focus
+from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Candidate, Searcher
+from bs_controller.estimation.lobes import NATS, Lobe, lobes
+from bs_controller.estimation.newton import Estimate, Observation, most_likely
+from bs_controller.estimation.quality import covariance_from_information, goodness_of_fit, rival_share
+from bs_controller.response import DownlinkResponse
+from bs_controller.schemes.answers import complex_from
+from bs_controller.schemes.cbs import range_trajectory
+from bs_controller.sweeps import Answer, Fix, Integrity, Localization, Sweep, Trajectory, Visibility
+from protocol.messages import FeedbackKind
+from protocol.testbed import Setting, TestbedFacts
+
+ComplexArray = npt.NDArray[np.complex128]
+
+
+class LikelihoodOptions(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="likelihood", tag_field="scheme"
+):
+    """Which sweeps are sent, how far beyond the region, and from when on a rival path makes a fix suspect.
+
+    ``rival_db``: the brightest band that an angle sweep leaves unexplained, relative to the brightest that is explained.
+    """
+
+    plan: Literal["angle_range", "pair"] = "angle_range"
+    margin_deg: Annotated[float, Meta(ge=0, le=10)] = 2.0
+    rival_db: Annotated[float, Meta(lt=0, ge=-60)] = -7.0
+
+
+class EmptyFeedbackError(ValueError):
+    """A user reported a sweep as zero throughout."""
+
+
+@dataclass(slots=True)
+class _Workspace:
+    """What the estimates of one thread share: tables, common settings, and a model to be steered to each sweep."""
+
+    searcher: Searcher
+    settings: dict[bool, Setting]  # forward or not
+    model: DownlinkResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likelihood:
+    """The scheme `likelihood`.
+
+    Raises
+    ------
+    ValueError
+        If region and margin together reach 90 degrees, or the subcarriers are too far apart to tell the region's ranges.
+    """
+
+    options: LikelihoodOptions
+    facts: TestbedFacts
+    name: ClassVar[str] = "likelihood"
+    heavy: ClassVar[bool] = True
+    _own: threading.local = field(default_factory=threading.local, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        trajectory = self._common(forward=True)
+        if max(trajectory.start_angle_rad, -trajectory.end_angle_rad) >= np.pi / 2:
+            raise ValueError(f"region and a margin of {self.options.margin_deg:g} deg reach beyond 90 deg")
+        c_m_s, region = self.facts.speed_of_light_m_s, self.facts.region
+        axis_m = c_m_s / self.facts.downlink.grid.spacing_hz
+        # the delay axis holds all ranges of the region and, around each, the delay lines of all elements
+        lines_m = c_m_s * float(setting_from_focus(trajectory, self.facts).delay_s.max())
+        if axis_m < region.range_max_m - region.range_min_m + lines_m:
+            raise ValueError(
+                f"subcarriers {self.facts.downlink.grid.spacing_hz:g} Hz apart repeat every {axis_m:.1f} m of path, "
+                f"region and delay lines span {region.range_max_m - region.range_min_m + lines_m:.1f} m"
+            )
+
+    def prepare(self) -> None:
+        """Plan the transforms of the calling thread; other threads plan theirs on first use."""
+        self._workspace()
+
+    def locate(self) -> Localization:
+        """Return a fresh localization; see `Scheme`."""
+        if self.options.plan == "pair":
+            return (yield from self._located_by_pair())
+        return (yield from self._located_by_range_sweep())
+
+    def _located_by_pair(self) -> Localization:
+        forward, pilots = yield from self._angle_swept(forward=True)
+        backward, more = yield from self._angle_swept(forward=False)
+        sweeps = (forward, backward)
+        candidates = self._workspace().searcher.from_angle_sweeps(sweeps)
+        observations = [self._observation(sweep.samples, sweep.setting) for sweep in sweeps]
+        return self._fix(self._best_of(observations, candidates[:1]), sweeps, pilots + more)
+
+    def _located_by_range_sweep(self) -> Localization:
+        angle, pilots = yield from self._angle_swept(forward=True)
+        aim_rad = self._workspace().searcher.from_angle_sweeps((angle,))[0].angle_rad
+        trajectory = range_trajectory(self.facts, aim_rad)
+        samples, more = yield from self._swept(trajectory)
+        setting, searcher = setting_from_focus(trajectory, self.facts), self._workspace().searcher
+        observations = [self._observation(angle.samples, angle.setting), self._observation(samples, setting)]
+        arrivals_m = searcher.arrivals_m(samples, setting, aim_rad)
+        candidates = [searcher.at_range((angle,), arrival_m) for arrival_m in arrivals_m]
+        return self._fix(self._best_of(observations, candidates), (angle,), pilots + more)
+
+    def _angle_swept(self, *, forward: bool) -> Generator[Sweep, Answer, tuple[AngleSweep, int]]:
+        trajectory = self._common(forward=forward)
+        samples, pilots = yield from self._swept(trajectory)
+        work = self._workspace()  # of the thread that goes on, which may be another than before the sweep
+        return work.searcher.angle_sweep(samples, trajectory, work.settings[forward]), pilots
+
+    def _swept(self, trajectory: Trajectory) -> Generator[Sweep, Answer, tuple[ComplexArray, int]]:
+        answer = yield Sweep(focus=trajectory, kind=FeedbackKind.COMPLEX)
+        feedback = complex_from(answer, self.facts.downlink.grid.count)
+        if not feedback.samples.any():
+            raise EmptyFeedbackError("all samples of a sweep are zero, so there is nothing to fit")
+        return feedback.samples, feedback.pilots
+
+    def _fix(self, estimate: Estimate, sweeps: Sequence[AngleSweep], pilots: int) -> Fix:
+        rivals = [
+            rival_share(sweep.samples, residual, LIT_BOX)
+            for sweep, residual in zip(sweeps, estimate.residuals, strict=False)  # angle sweeps come first
+        ]
+        suspect = max(rivals) > 10 ** (self.options.rival_db / 10)
+        return Fix(
+            range_m=estimate.range_m,
+            angle_rad=estimate.angle_rad,
+            sweeps=pilots,
+            covariance=covariance_from_information(estimate.information),
+            visibility=Visibility(subarrays=tuple(np.flatnonzero(estimate.mask).tolist())),
+            fit=goodness_of_fit(estimate.residuals),
+            integrity=Integrity.SUSPECT if suspect else Integrity.TRUSTED,
+        )
+
+    def _best_of(self, observations: Sequence[Observation], candidates: Sequence[Candidate]) -> Estimate:
+        """Return the most likely of what the candidates converge to, leaving out those that start far below the best."""
+        starts = [(candidate, lobe) for candidate in candidates for lobe in self._lobes(candidate, observations)]
+        best = max(lobe.log_likelihood for _, lobe in starts)
+        estimates = [
+            most_likely(
+                observations,
+                candidate.range_m + lobe.shift_m,
+                candidate.angle_rad,
+                candidate.mask,
+                mask_is_clear=candidate.mask_is_clear,
+            )
+            for candidate, lobe in starts
+            if lobe.log_likelihood > best - NATS
+        ]
+        return max(estimates, key=lambda estimate: estimate.log_likelihood)
+
+    def _lobes(self, candidate: Candidate, observations: Sequence[Observation]) -> list[Lobe]:
+        visible = np.flatnonzero(candidate.mask).tolist()
+        expected = [
+            one.response.seen_with_derivatives(candidate.range_m, candidate.angle_rad, visible).value
+            for one in observations
+        ]
+        cycles_per_m = self.facts.downlink.grid.spacing_hz / self.facts.speed_of_light_m_s
+        return lobes([one.samples for one in observations], expected, cycles_per_m)
+
+    def _common(self, *, forward: bool) -> Trajectory:
+        """Return the sweep over all angles at the nearest range, from the largest to the smallest or back."""
+        region, margin_rad = self.facts.region, np.deg2rad(self.options.margin_deg)
+        ends = (region.angle_max_rad + margin_rad, region.angle_min_rad - margin_rad)
+        start_rad, end_rad = ends if forward else ends[::-1]
+        return Trajectory(
+            start_range_m=region.range_min_m,
+            start_angle_rad=float(start_rad),
+            end_range_m=region.range_min_m,
+            end_angle_rad=float(end_rad),
+        )
+
+    def _workspace(self) -> _Workspace:
+        work: _Workspace | None = getattr(self._own, "workspace", None)
+        if work is None:
+            settings = {way: setting_from_focus(self._common(forward=way), self.facts) for way in (True, False)}
+            model = DownlinkResponse(self.facts, settings[True])
+            work = _Workspace(searcher=Searcher(self.facts), settings=settings, model=model)
+            self._own.workspace = work
+        return work
+
+    def _observation(self, samples: ComplexArray, setting: Setting) -> Observation:
+        return Observation(samples=samples, response=self._workspace().model.steered(setting))

@@ -1,0 +1,68 @@
+"""Features of feedback against sums written out, and what they show of a user."""
+
+import numpy as np
+import pytest
+
+from bs_controller.features import Dechirper, box_energy, delay_energy, element_path_s, lit_subcarrier
+from tests.bs_controller.hearing import FACTS, FORWARD, heard, setting_of
+from tests.oracles import linear_distance_m, setting_weight
+
+GRID = FACTS.downlink.grid
+
+
+def test_delay_energy_of_noise_has_the_mean_of_its_variance() -> None:
+    rng = np.random.default_rng(1)
+    samples = rng.standard_normal(256) + 1j * rng.standard_normal(256)
+    assert delay_energy(samples).mean() == pytest.approx(np.mean(np.abs(samples) ** 2), rel=1e-12)  # Parseval, exactly
+
+
+def test_tone_of_a_whole_delay_bin_lies_in_that_bin() -> None:
+    energy = delay_energy(np.exp(2j * np.pi * 37 * np.arange(256) / 256))
+    assert energy.argmax() == 37
+    assert energy[37] == pytest.approx(256)
+
+
+@pytest.mark.parametrize("width", [1, 4, 5])
+def test_box_energy_is_the_sum_over_the_box(width: int) -> None:
+    energy = np.random.default_rng(2).random(16)
+    bins = np.arange(16)[:, np.newaxis] + np.arange(width) - width // 2
+    inside = (bins >= 0) & (bins < 16)
+    expected = np.where(inside, energy[bins % 16], 0).sum(axis=1)
+    assert box_energy(energy, width, circular=False) == pytest.approx(expected)
+    assert box_energy(energy, width, circular=True) == pytest.approx(energy[bins % 16].sum(axis=1))
+
+
+@pytest.mark.parametrize("width", [1, 30, 150])
+def test_lit_subcarrier_is_the_middle_of_the_lit_band(width: int) -> None:
+    samples = np.zeros(2048, dtype=np.complex128)
+    samples[700 : 700 + width] = 1
+    assert lit_subcarrier(samples, 192) == pytest.approx(700 + (width - 1) / 2)
+
+
+def test_lit_band_at_the_edge_of_the_sweep_is_found() -> None:
+    samples = np.zeros(2048, dtype=np.complex128)
+    samples[2040:] = 1
+    assert lit_subcarrier(samples, 192) == pytest.approx(2043.5)
+
+
+def test_element_paths_are_those_of_cartesian_coordinates() -> None:
+    expected = linear_distance_m(FACTS.downlink.array.element_x_m, 7.0, -0.9) / FACTS.speed_of_light_m_s
+    assert element_path_s(FACTS, 7.0, -0.9) == pytest.approx(expected, rel=1e-13)
+
+
+def test_dechirped_elements_are_the_dense_correlations() -> None:
+    setting, samples = setting_of(FORWARD), heard(FORWARD, 12.0, 0.4)
+    distance_m = linear_distance_m(FACTS.downlink.array.element_x_m, 12.3, 0.39)
+    path = np.exp(2j * np.pi * np.outer(distance_m, GRID.frequency_hz) / FACTS.speed_of_light_m_s)
+    dense = (path * setting_weight(FACTS.downlink, setting)).conj() @ samples * np.sqrt(512)
+    ours = Dechirper(FACTS).elements(samples, setting, 12.3, 0.39)
+    assert np.abs(ours - dense).max() < 1e-5 * np.abs(dense).max()  # ten times what the transform promises
+
+
+def test_dechirped_elements_show_the_visible_sub_arrays_in_one_phase() -> None:
+    samples = heard(FORWARD, 20.0, 0.3, visible=(1, 3))
+    blocks = Dechirper(FACTS).elements(samples, setting_of(FORWARD), 20.0, 0.3).reshape(4, -1)
+    energy, in_phase = (np.abs(blocks) ** 2).sum(axis=1), np.abs(blocks.sum(axis=1)) ** 2 / 128
+    # elements 0.9 delay bins apart leak into their neighbours only: at the ends of the block, and by ripples inside
+    assert max(energy[0], energy[2]) < 0.05 * min(energy[1], energy[3])
+    assert (in_phase[[1, 3]] > 0.9 * energy[[1, 3]]).all()
