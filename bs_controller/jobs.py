@@ -30,17 +30,23 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One localization to carry out: which scheme, in which round."""
+    """One localization to carry out: which scheme, in which round; `label` tells schemes of one name apart."""
 
     scheme: Scheme
+    label: str
     position: int
     round: int
 
 
 def plans(schemes: Sequence[Scheme], rounds: int) -> tuple[Plan, ...]:
     """Return all localizations of one UE in order: all schemes of the first round, then of the next."""
-    pairs = [(number, scheme) for number in range(rounds) for scheme in schemes]
-    return tuple(Plan(scheme=scheme, position=at, round=number) for at, (number, scheme) in enumerate(pairs))
+    names = [scheme.name for scheme in schemes]
+    before = [names[:at].count(name) for at, name in enumerate(names)]
+    labels = [f"{name}.{count + 1}" if count else name for name, count in zip(names, before, strict=True)]
+    pairs = [(number, scheme, label) for number in range(rounds) for scheme, label in zip(schemes, labels, strict=True)]
+    return tuple(
+        Plan(scheme=scheme, label=label, position=at, round=number) for at, (number, scheme, label) in enumerate(pairs)
+    )
 
 
 @dataclass(slots=True)

@@ -48,7 +48,7 @@ def sweep_record(
 def answer_record(job: Job, epoch: int, answer: Answer, latency_ms: float) -> Record:
     """Return the record of a report (kind ``report``, measure latency) or a snapshot (``snapshot``, capture latency)."""
     kind = "snapshot" if isinstance(answer, Snapshot) else "report"
-    record: Record = {"kind": kind, "epoch": epoch, "ue": job.ue, "scheme": job.plan.scheme.name}
+    record: Record = {"kind": kind, "epoch": epoch, "ue": job.ue, "scheme": job.plan.label}
     record |= {"round": job.plan.round, "form": type(answer).__name__}
     record["measure_ms" if kind == "report" else "capture_ms"] = latency_ms
     if isinstance(answer, PeakFeedback):
@@ -63,7 +63,7 @@ def fix_record(job: Job, fix: Fix, now_s: float) -> Record:
     return {
         "kind": "fix",
         "ue": job.ue,
-        "scheme": job.plan.scheme.name,
+        "scheme": job.plan.label,
         "round": job.plan.round,
         "range_m": fix.range_m,
         "angle_rad": fix.angle_rad,
@@ -82,7 +82,7 @@ def _known(value: Covariance | Visibility | GoodnessOfFit | Integrity | NotEstim
 
 def failure_record(job: Job, reason: Reason, text: str) -> Record:
     """Return the record of a scheme that ended without a fix."""
-    scheme, number = job.plan.scheme.name, job.plan.round
+    scheme, number = job.plan.label, job.plan.round
     return {"kind": "failure", "ue": job.ue, "scheme": scheme, "round": number, "reason": reason.value, "text": text}
 
 

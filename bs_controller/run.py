@@ -150,7 +150,14 @@ class Run:
         if not ready:
             return
         first = min(ready, key=lambda job: job.turn)
+        if isinstance(first.request, Sweep) and self._computing_behind(first):
+            return  # whose next request may be for the same sweep
         self._transmit(first, [job for job in ready if _same(job.request, first.request) or job is first], now_s)
+
+    def _computing_behind(self, first: Job) -> bool:
+        """Return whether the scheme of a UE that is further behind is at work."""
+        behind = (job for job in self._jobs.values() if (job.at, job.step) < (first.at, first.step))
+        return any(job.present and job.stage is Stage.COMPUTING for job in behind)
 
     def _gathering(self, now_s: float) -> bool:
         if self._gather_until_s is None:

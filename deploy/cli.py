@@ -126,6 +126,49 @@ def study(
     raise typer.Exit(carried_out(file, out, workers=workers, scheduler=scheduler, as_json=json))
 
 
+@app.command(epilog="Example: nftestbed reproduce cbs-fig3 suca-fig4 --quick --out figures")
+def reproduce(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME|all]...", help="Figures and tables.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")] = Path("figures"),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer users and coarser grids: all in five minutes.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the figures and end.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Draw figures and tables of the papers again: a picture, a CSV and a JSON file with printed values beside ours.
+
+    At full size cbs-fig8 takes about half an hour on two cores, the others a few minutes together.
+    Exit status: 0 if all were drawn, 2 if one cannot be.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from deploy.reproduce import CannotReproduceError, entries, figure_lines, reproduced  # noqa: PLC0415
+
+    if list_all:
+        typer.echo("\n".join(figure_lines()))
+        return
+    if not names:
+        raise typer.BadParameter("expected the name of a figure, or all; --list shows them")
+    documents = []
+    try:
+        for entry in entries(names):
+            typer.echo(f"{entry.name}: {entry.shows}", err=True)
+            documents.append(reproduced(entry, out, quick=quick))
+    except CannotReproduceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    if json:
+        _print_json({"figures": documents})
+        return
+    from deploy.reproduce.report import print_document  # noqa: PLC0415
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    for document in documents:
+        print_document(document, console)
+    typer.echo(f"written to {out}")
+
+
 @app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")
 def bench(
     only: Annotated[

@@ -6,7 +6,7 @@ each other, and so can one with a range sweep, whose delay axis shows one sharp 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ FLOOR_SHARE = 0.1
 # the steps of the search; two echoes at -10 dB are 17 %.
 SHARE_OF_ECHOES = 0.1
 ECHO_STEP_M = 1.0
+ECHO_BOX = 32  # subcarriers
+ECHOES = 3
 ARRIVAL_BOX = 5  # delay bins; about the spread of the elements' delays in a range sweep
 ARRIVALS = 2
 ARRIVAL_SHARE = 0.25  # of the strongest, below which a peak on the delay axis is no rival
@@ -56,6 +58,7 @@ class AngleSweep:
     delay_energy: Floats  # (delay,)
     lit_sine: float  # where the focus was when the user was lit
     lit_curvature_per_m: float  # one over the range of that focus
+    focus_sine: Floats  # (subcarrier,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,7 @@ class Searcher:
             delay_energy=delay_energy(samples),
             lit_sine=float(np.interp(lit, bins, sine)),
             lit_curvature_per_m=float(np.interp(lit, bins, curvature_per_m)),
+            focus_sine=sine,
         )
 
     def from_angle_sweeps(self, sweeps: Sequence[AngleSweep]) -> list[Candidate]:
@@ -127,17 +131,23 @@ class Searcher:
         The likelihood falls to no less than half within a metre of its maximum, so steps of a metre cannot miss it.
         """
         region, everywhere = self._facts.region, self._masks[-1]
-        coarse_m = np.arange(region.range_min_m, region.range_max_m + ECHO_STEP_M, ECHO_STEP_M)
-        coarse = [self._towards(sweeps, float(range_m), everywhere) for range_m in coarse_m]
-        best = max(coarse, key=lambda candidate: candidate.log_likelihood)
-        shifts_m = ECHO_STEP_M * np.array([-0.75, -0.5, -0.25, 0.25, 0.5, 0.75])
-        fine_m = np.maximum(best.range_m + shifts_m, self._bin_m)
-        return [best, *(self._towards(sweeps, float(range_m), best.mask) for range_m in fine_m)]
+        coarse_m = np.arange(region.range_min_m, region.range_max_m + ECHO_STEP_M, ECHO_STEP_M).tolist()
+        shifts_m = ECHO_STEP_M * np.array([-0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75])
+        found = []
+        for sine in _brightest_sines(sweeps[0]):
+            turned = [replace(sweep, lit_sine=sine) for sweep in sweeps]
+            coarse = [self._towards(turned, range_m, everywhere) for range_m in coarse_m]
+            best = max(coarse, key=lambda candidate: candidate.log_likelihood)
+            fine_m = np.maximum(best.range_m + shifts_m, self._bin_m).tolist()
+            found += [self._towards(turned, range_m, everywhere) for range_m in fine_m]
+        return found
 
-    def at_range(self, sweeps: Sequence[AngleSweep], range_m: float) -> Candidate:
-        """Return the best direction and mask at a known range."""
-        scores = self._range_scores(sweeps, np.array([range_m]))
-        return self._towards(sweeps, range_m, self._masks[int(scores[:, 0].argmax())])
+    def at_range(self, sweep: AngleSweep, range_m: float, aim_rad: float) -> Candidate:
+        """Return the best direction and mask at a known range, around where the user was lit and around an aim."""
+        mask = self._masks[int(self._range_scores([sweep], np.array([range_m]))[:, 0].argmax())]
+        aimed = replace(sweep, lit_sine=float(np.sin(aim_rad)))
+        both = self._towards([sweep], range_m, mask), self._towards([aimed], range_m, self._masks[-1])
+        return max(both, key=lambda candidate: candidate.log_likelihood)
 
     def arrivals_m(self, samples: ComplexArray, setting: Setting, angle_rad: float) -> list[float]:
         """Return the ranges of the strongest peaks on a range sweep's delay axis, strongest first.
@@ -214,6 +224,17 @@ def _unshifted_sine(sweep: AngleSweep, range_m: float, centre_m: float) -> float
     """Return the user's sine: that of the lit band less the parallax of elements centred beside the array's centre."""
     parallax = centre_m * (1 - sweep.lit_sine**2) * (sweep.lit_curvature_per_m - 1 / range_m)
     return float(np.clip(sweep.lit_sine - parallax, -1, 1))
+
+
+def _brightest_sines(sweep: AngleSweep) -> list[float]:
+    """Return the sines of the brightest narrow bands of subcarriers, which are those of several paths."""
+    left = box_energy(sweep.samples.real**2 + sweep.samples.imag**2, ECHO_BOX, circular=False)
+    sines = []
+    for _ in range(ECHOES):
+        peak = int(left.argmax())
+        sines.append(float(sweep.focus_sine[peak]))
+        left[max(peak - ECHO_BOX // 2, 0) : peak + ECHO_BOX // 2] = 0.0
+    return sines
 
 
 def _noise_share(sweeps: Sequence[AngleSweep]) -> float:

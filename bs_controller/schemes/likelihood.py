@@ -117,7 +117,7 @@ class Likelihood:
         setting, searcher = setting_from_focus(trajectory, self.facts), self._workspace().searcher
         observations = [self._observation(angle.samples, angle.setting), self._observation(samples, setting)]
         arrivals_m = searcher.arrivals_m(samples, setting, aim_rad)
-        candidates = [searcher.at_range((angle,), arrival_m) for arrival_m in arrivals_m]
+        candidates = [searcher.at_range(angle, arrival_m, aim_rad) for arrival_m in arrivals_m]
         return self._fix(self._best_of(observations, candidates), (angle,), pilots + more)
 
     def _angle_swept(self, *, forward: bool) -> Generator[Sweep, Answer, tuple[AngleSweep, int]]:

@@ -131,6 +131,8 @@ class Rehearsal:
     advances: list[Advance] = field(default_factory=list)
     silent: set[str] = field(default_factory=set)
     unread: deque[Send] = field(default_factory=deque)
+    hold_heavy: bool = False
+    held: deque[Advance] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         section = msgspec.structs.replace(self.section, ues=self.ues)
@@ -264,7 +266,17 @@ class Rehearsal:
             case Keep():
                 self.kept.append(command)
                 self.records.append(command.record)
+            case Advance() if command.heavy and self.hold_heavy:
+                self.held.append(command)
             case Advance():
-                self.advances.append(command)
-                result = step(command.localization, command.answer)
-                self.run.stepped(command.ue, command.localization, result, self.now_s)
+                self._step(command)
+
+    def finish_heavy(self) -> None:
+        """Let the step that is longest at work come to its end."""
+        self._step(self.held.popleft())
+        self._carry_out()
+
+    def _step(self, command: Advance) -> None:
+        self.advances.append(command)
+        result = step(command.localization, command.answer)
+        self.run.stepped(command.ue, command.localization, result, self.now_s)

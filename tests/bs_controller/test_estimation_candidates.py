@@ -51,7 +51,7 @@ def test_one_sweep_that_one_sub_array_hears_has_rivals_a_sub_array_apart() -> No
 
 def test_known_range_gives_direction_and_mask_from_one_sweep() -> None:
     for number, user in enumerate(users(9, 60)):
-        best = SEARCHER.at_range([swept(FORWARD, user, 10, number)], user[0] + 0.1)
+        best = SEARCHER.at_range(swept(FORWARD, user, 10, number), user[0] + 0.1, user[1] + 0.01)
         assert abs(np.sin(best.angle_rad) - np.sin(user[1])) < BEAM / 2
         assert tuple(np.flatnonzero(best.mask)) == user[2]
 
@@ -84,3 +84,16 @@ def test_bins_darker_than_the_others_are_refused() -> None:
     energy = np.ones(100)
     energy[:10] = 0
     assert two_level_likelihood(np.array([[0.0]]), np.array([10]), energy)[0, 0] == -np.inf
+
+
+def test_echoes_do_not_hide_the_user() -> None:
+    rng, missed = np.random.default_rng(11), 0
+    for user, echo in zip(users(12, 30), users(13, 30), strict=True):
+        sweeps = []
+        for trajectory in (FORWARD, BACKWARD):
+            samples = heard(trajectory, user[0], user[1]) + 0.5 * heard(trajectory, *echo)
+            samples += noise(samples, 10, rng)
+            sweeps.append(SEARCHER.angle_sweep(samples, trajectory, setting_of(trajectory)))
+        best = SEARCHER.from_angle_sweeps(sweeps)[0]
+        missed += abs(best.range_m - user[0]) > REACH_M or abs(np.sin(best.angle_rad) - np.sin(user[1])) > BEAM
+    assert missed <= 1  # 1 % of 200 users with two echoes at -6 dB were; two of thirty would be 4 % likely

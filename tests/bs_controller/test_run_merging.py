@@ -322,3 +322,14 @@ def test_sweep_is_recorded_with_its_users_and_pilots() -> None:
     scheme = Asking(requests=(group_sweep(4, groups_per_pilot=4),))
     (sweep,) = rehearsed(Rehearsal([scheme], limits=limits)).recorded("sweep")
     assert (sweep["epoch"], sweep["ues"], sweep["pilots"]) == (1, ["ue-a", "ue-b"], 4)
+
+
+def test_sweep_waits_for_a_scheme_at_work_that_may_want_the_same() -> None:
+    rehearsal = Rehearsal([Asking(requests=(COMMON, COMMON), heavy=True)])
+    rehearsal.hold_heavy = True  # as in a thread: results come when they are ready
+    rehearsal.begin()
+    rehearsal.play()
+    rehearsal.finish_heavy()  # ue-a wants its second sweep; ue-b's step is still at work
+    assert len(rehearsal.configures) == 1
+    rehearsal.finish_heavy()
+    assert len(rehearsal.configures) == 2

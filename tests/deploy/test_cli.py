@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from deploy.cli import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "controller", "emulator", "ue", "study", "bench")
+COMMANDS = ("run", "controller", "emulator", "ue", "study", "reproduce", "bench")
 
 
 def test_help_names_every_command_and_an_example() -> None:

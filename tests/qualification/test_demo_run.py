@@ -15,7 +15,9 @@ from tests.qualification.processes import DEMO
 pytestmark = pytest.mark.requirement("one command runs the demo")
 
 UES = ("ue-1", "ue-2", "ue-3", "ue-4")
-SCHEMES = ("cbs", "cbs_bt", "backprojection")
+SCHEMES = ("cbs", "cbs_bt", "likelihood", "backprojection")
+COMMON_SWEEPS = 4  # the angle sweep of cbs and of cbs_bt, and both sweeps of the pair
+SMALL_SCHEMES = ("cbs", "cbs_bt", "backprojection")
 
 
 class Demo(NamedTuple):
@@ -63,6 +65,13 @@ def test_backprojection_finds_every_user(demo: Demo) -> None:
     assert max(errors_m) < 0.1
 
 
+def test_likelihood_finds_every_user_to_centimetres(demo: Demo) -> None:
+    fixes = [fix for fix in demo.document["fixes"] if fix["scheme"] == "likelihood"]
+    # the bound is millimetres at 20 dB; ue-4 walks at 1 m/s while its two sweeps are some tens of milliseconds apart
+    assert max(fix["error_m"] for fix in fixes if fix["ue"] != "ue-4") < 0.02
+    assert max(fix["error_m"] for fix in fixes) < 0.5
+
+
 def test_latency_is_told_per_kind_of_request(demo: Demo) -> None:
     latency = demo.document["latency_ms"]
     assert latency.keys() == {"configure", "measure", "capture"}
@@ -76,10 +85,9 @@ def test_nothing_went_wrong_on_the_way(demo: Demo) -> None:
 
 def test_sweeps_common_to_all_users_are_sent_once_per_scheme(demo: Demo) -> None:
     sweeps = [record for record in demo.run.records if record["kind"] == "sweep"]
-    assert [sweep["ues"] for sweep in sweeps if sweep["ues"] == list(UES)] == [list(UES)] * 2
+    assert [sweep["ues"] for sweep in sweeps if sweep["ues"] == list(UES)] == [list(UES)] * COMMON_SWEEPS
     asked = sum(fix["sweeps"] for fix in demo.document["fixes"] if fix["scheme"] != "backprojection")
-    saved_per_scheme = len(UES) - 1
-    assert len(sweeps) == asked - 2 * saved_per_scheme
+    assert len(sweeps) == asked - COMMON_SWEEPS * (len(UES) - 1)
 
 
 def test_run_directory_opens_and_holds_every_fix(demo: Demo) -> None:
@@ -109,7 +117,7 @@ def test_table_has_a_row_for_each_user_and_scheme(table: tuple[int, str, str]) -
     status, out, err = table
     rows = [line.replace("│", " ").split()[:2] for line in out.splitlines() if line.lstrip("│ ").startswith("ue-")]
     assert status == 0, err
-    assert rows == [[ue, scheme] for ue in ("ue-1", "ue-2") for scheme in SCHEMES]
+    assert rows == [[ue, scheme] for ue in ("ue-1", "ue-2") for scheme in SMALL_SCHEMES]
 
 
 def test_progress_of_a_run_for_people_is_on_standard_error(table: tuple[int, str, str]) -> None:
