@@ -18,7 +18,10 @@ if TYPE_CHECKING:
         BackprojectionOptions,
         CbsBtOptions,
         CbsOptions,
+        LikelihoodOptions,
+        MusicOptions,
         SchemeOptions,
+        UplinkLikelihoodOptions,
         scheme_from_options,
     )
 
@@ -29,7 +32,10 @@ _LAZY_NAMES = {
         "BackprojectionOptions",
         "CbsBtOptions",
         "CbsOptions",
+        "LikelihoodOptions",
+        "MusicOptions",
         "SchemeOptions",
+        "UplinkLikelihoodOptions",
         "scheme_from_options",
     ),
 }
@@ -42,6 +48,8 @@ __all__ = [
     "Fix",
     "GroupFoci",
     "Imager",
+    "LikelihoodOptions",
+    "MusicOptions",
     "Scheme",
     "SchemeOptions",
     "Snapshot",
@@ -50,6 +58,7 @@ __all__ = [
     "Target",
     "TestbedFacts",
     "Trajectory",
+    "UplinkLikelihoodOptions",
     "common_delay_s",
     "default_facts",
     "detect",

@@ -126,9 +126,15 @@ class DownlinkResponse:
     def seen_with_derivatives(self, range_m: float, angle_rad: float, visible: Sequence[int]) -> Derivatives:
         """Return what a user sees of these sub-arrays together, ``(subcarrier,)``; faster than adding them up."""
         tau_s, strengths = self._delays_and_strengths(range_m, angle_rad)
-        elements = np.isin(self._element_subarray, list(visible))
+        elements = self._is_visible(visible)
         scaled: ComplexArray = self._sums(tau_s, strengths, elements)[0] * self._scales
         return Derivatives(value=scaled[0], by_range_m=scaled[1], by_angle_rad=scaled[2])
+
+    def _is_visible(self, visible: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Return whether each element is in one of these sub-arrays, ``(element,)``; np.isin takes ten times as long."""
+        seen = np.zeros(self._subarrays, dtype=np.bool_)
+        seen[list(visible)] = True
+        return seen[self._element_subarray]
 
     def _delay_s(self, range_m: float, angle_rad: float) -> tuple[Floats, Floats, Floats]:
         """Return delays and their derivatives by range and angle, each ``(element,)``."""

@@ -20,6 +20,7 @@ BENCHMARKS = (
     "uplink_imaging",
     "low_rank_image",
     "music_against_ours",
+    "likelihood_fix",
     "control_roundtrip",
     "many_users",
 )

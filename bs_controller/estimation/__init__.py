@@ -1,4 +1,5 @@
 """Maximum-likelihood estimation of a user's position and visibility from sweeps: kernels, arrays in and results out.
 
-`masks` chooses sub-arrays, `candidates` finds where to start, `newton` converges, `quality` says what to think of the result.
+`candidates` finds where to start, `lobes` the lobe of the range, `newton` converges, `masks` compares sub-arrays, `quality`
+says what to think of the result.
 """

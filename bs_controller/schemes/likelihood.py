@@ -40,7 +40,9 @@ class LikelihoodOptions(
 ):
     """Which sweeps are sent, how far beyond the region, and from when on a rival path makes a fix suspect.
 
-    ``rival_db``: the brightest band that an angle sweep leaves unexplained, relative to the brightest that is explained.
+    ``rival_db``: the brightest band that an angle sweep leaves unexplained, relative to the brightest that is explained. At
+    -7 dB no fix more than 10 cm off went unflagged (0 of 33 among 900 with two echoes at -6 or -3 dB), none of 400 without
+    echoes at 0 dB or more was flagged, and of the good fixes a quarter is flagged with echoes at -10 dB, 70 % at -6 dB.
     """
 
     plan: Literal["angle_range", "pair"] = "angle_range"
