@@ -8,44 +8,20 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy import stats
 from typer.testing import CliRunner
 
-from bs_controller import CbsBtOptions, CbsOptions, scheme_from_options
-from bs_controller.sweeps import Covariance, Fix, GoodnessOfFit, Integrity, Scheme, Visibility
-from deploy import study_users
+from bs_controller import CbsBtOptions, CbsOptions
 from deploy.cli import app
-from deploy.simulation import SimulatedRadio, User, locate
 from deploy.study import ChunkError, chunks, cluster_executor, local_executor, run_study
-from deploy.study_file import DrawSection, Setup, Study, read_study, scheme_label
+from deploy.study_file import Study, read_study, scheme_label
 from deploy.study_store import StoreError, SummaryRow, opened_store
-from deploy.study_users import Chunk, Located, drawn_user, located_users
+from deploy.study_users import Chunk, Located, located_users
 from protocol.config import ConfigError
+from tests.deploy.studies import DEMO, ROOT, TEXT, written
 
-ROOT = Path(__file__).parents[2]
-DEMO = ROOT / "deploy" / "testbeds" / "demo.yaml"
-TEXT = f"""\
-name: little
-testbed: {DEMO}
-schemes:
-  - {{scheme: cbs}}
-  - {{scheme: cbs_bt, rounds: 2}}
-users: 5
-chunk: 2
-seed: 7
-draw:
-  masks: random
-axes:
-  downlink.subcarriers: [128]
-  downlink.elements: [64]
-  downlink_noise.snr_db: [0, 20]
-"""
-# eats its parent after the third chunk, at a moment at which more are under way
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -65,36 +41,15 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return _written(tmp_path, TEXT)
-
-
-@pytest.fixture
 def thread() -> Iterator[Executor]:
     with ThreadPoolExecutor(1) as executor:
         yield executor
-
-
-def _written(folder: Path, text: str) -> Path:
-    path = folder / "study.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def _results(study: Study, directory: Path, executor: Executor) -> tuple[pa.Table, list[SummaryRow]]:
     with opened_store(directory, study) as store:
         summary = run_study(study, store, executor, lambda done, total: None)
     return pq.read_table(directory / "results.parquet"), summary
-
-
-def _setup(file: Path, **draw: object) -> Setup:
-    setup = read_study(file).cells[0].setup
-    return msgspec.structs.replace(setup, draw=msgspec.convert(draw, DrawSection))
-
-
-def _users(setup: Setup, n: int) -> list[User]:
-    facts = setup.facts()
-    return [drawn_user(setup, facts, np.random.default_rng((11, number))) for number in range(n)]
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
@@ -119,14 +74,14 @@ def _users(setup: Setup, n: int) -> list[User]:
 )
 def test_wrong_file_is_refused_with_its_place(tmp_path: Path, old: str, new: str, place: str) -> None:
     assert old in TEXT
-    wrong = _written(tmp_path, TEXT.replace(old, new, 1))
+    wrong = written(tmp_path, TEXT.replace(old, new, 1))
     with pytest.raises(ConfigError, match=re.escape(str(wrong)) + ".*" + place):
         read_study(wrong)
 
 
 def test_cells_are_the_product_of_the_axes_in_the_order_of_the_file(tmp_path: Path) -> None:
     axes = "axes:\n  downlink.elements: [64, 128]\n  downlink_noise.snr_db: [0, 5, 10]\n"
-    study = read_study(_written(tmp_path, TEXT[: TEXT.index("axes:")] + axes))
+    study = read_study(written(tmp_path, TEXT[: TEXT.index("axes:")] + axes))
     found = [(cell.setup.downlink.elements, cell.setup.downlink_noise) for cell in study.cells]
     assert [(elements, getattr(noise, "snr_db", None)) for elements, noise in found] == [
         (elements, snr_db) for elements in (64, 128) for snr_db in (0, 5, 10)
@@ -137,7 +92,7 @@ def test_schemes_whole_sections_and_numbers_of_users_may_be_axes(tmp_path: Path)
     axes = (
         "axes:\n  schemes: [[{scheme: cbs}]]\n  draw: [{masks: 2}]\n  downlink_noise: [{mode: none}]\n  users: [1, 9]\n"
     )
-    study = read_study(_written(tmp_path, TEXT[: TEXT.index("axes:")] + axes))
+    study = read_study(written(tmp_path, TEXT[: TEXT.index("axes:")] + axes))
     assert [cell.setup.users for cell in study.cells] == [1, 9]
     assert study.cells[0].setup.schemes == (CbsOptions(),)
     assert study.cells[0].setup.draw.masks == 2
@@ -145,7 +100,7 @@ def test_schemes_whole_sections_and_numbers_of_users_may_be_axes(tmp_path: Path)
 
 def test_resolved_study_is_the_same_study_without_the_testbed_file(file: Path, tmp_path: Path) -> None:
     study = read_study(file)
-    resolved = _written(tmp_path, study.resolved())
+    resolved = written(tmp_path, study.resolved())
     assert str(DEMO) not in study.resolved()
     assert read_study(resolved) == study
 
@@ -159,112 +114,6 @@ def test_shipped_studies_can_be_read() -> None:
 def test_label_names_a_scheme_and_what_is_not_its_default() -> None:
     assert scheme_label(CbsOptions()) == "cbs"
     assert scheme_label(CbsBtOptions(rounds=2, groups="realizable")) == "cbs_bt(rounds=2, groups=realizable)"
-
-
-# --- users -----------------------------------------------------------------------------------------------------------
-
-
-def test_user_is_located_as_by_hand(file: Path) -> None:
-    cell = read_study(file).cells[1]
-    row = located_users(Chunk(cell=1, setup=cell.setup, seed=7, first_user=3, users=1))[0]
-    facts, seed = cell.setup.facts(), (7, cell.setup.digest(), 3)
-    user = drawn_user(cell.setup, facts, np.random.default_rng((*seed, 0)))
-    setup = cell.setup
-    radio = SimulatedRadio(
-        facts,
-        rng=np.random.default_rng((*seed, 1)),
-        downlink_noise=setup.downlink_noise,
-        front_end=setup.front_end,
-    )
-    fix = locate(scheme_from_options(CbsOptions(), facts), radio, user)
-    assert (row.range_m, row.angle_rad, row.sweeps) == (fix.range_m, fix.angle_rad, fix.sweeps)
-    truth = user.range_m * np.exp(1j * user.angle_rad)
-    # cancellation of two squares of up to 2500 m^2 in doubles
-    assert row.error_m == pytest.approx(abs(fix.range_m * np.exp(1j * fix.angle_rad) - truth), abs=1e-6)
-
-
-def test_numbers_do_not_depend_on_the_chunks(file: Path) -> None:
-    setup = read_study(file).cells[0].setup
-    whole = located_users(Chunk(cell=0, setup=setup, seed=7, first_user=0, users=5))
-    parts = [located_users(Chunk(cell=0, setup=setup, seed=7, first_user=one, users=1)) for one in (4, 2, 0, 1, 3)]
-    assert sorted((row for part in parts for row in part), key=lambda row: (row.user, row.scheme)) == whole
-
-
-def test_other_schemes_and_more_users_leave_the_numbers(file: Path) -> None:
-    setup = read_study(file).cells[0].setup
-    alone = msgspec.structs.replace(setup, schemes=setup.schemes[1:], users=1000)
-    both = located_users(Chunk(cell=0, setup=setup, seed=7, first_user=0, users=4))
-    one = located_users(Chunk(cell=0, setup=alone, seed=7, first_user=0, users=4))
-    assert one == [row for row in both if row.scheme == "cbs_bt(rounds=2)"]
-
-
-def test_other_seed_and_other_cell_are_other_users(file: Path) -> None:
-    first, second = (cell.setup for cell in read_study(file).cells)
-    kinds = ((first, 7), (first, 8), (second, 7))
-    rows = [located_users(Chunk(cell=0, setup=setup, seed=seed, first_user=0, users=1))[0] for setup, seed in kinds]
-    assert len({row.truth_range_m for row in rows}) == 3
-
-
-def test_users_are_uniform_in_range_and_angle_over_the_region(file: Path) -> None:
-    users = _users(_setup(file), 1000)
-    # 1 % level: of fixed seeds either passes or not
-    assert stats.kstest([(user.range_m - 5) / 45 for user in users], "uniform").pvalue > 0.01
-    assert stats.kstest([user.angle_rad / math.radians(120) + 0.5 for user in users], "uniform").pvalue > 0.01
-
-
-def test_users_are_uniform_in_area_where_asked(file: Path) -> None:
-    users = _users(_setup(file, range_m=[2, 10], uniform_in="area"), 1000)
-    assert stats.kstest([(user.range_m**2 - 4) / 96 for user in users], "uniform").pvalue > 0.01  # as above
-
-
-def test_random_masks_are_all_non_empty_subsets_alike(file: Path) -> None:
-    users = _users(_setup(file, masks="random"), 1500)
-    masks = [user.visible_subarrays for user in users]
-    counts = [masks.count(mask) for mask in set(masks)]
-    assert len(counts) == 15
-    assert () not in masks
-    assert stats.chisquare(counts).pvalue > 0.01  # as above
-
-
-def test_numbered_masks_have_that_many_subarrays_each_alike(file: Path) -> None:
-    masks = [user.visible_subarrays for user in _users(_setup(file, masks=3), 1000)]
-    assert {len(set(mask)) for mask in masks} == {3}
-    assert stats.chisquare([sum(one in mask for mask in masks) for one in range(4)]).pvalue > 0.01  # as above
-
-
-def test_clock_offsets_have_the_rms_asked_for_and_leave_the_place(file: Path) -> None:
-    users = _users(_setup(file, timing_offset_rms_s=2e-9), 1000)
-    # relative standard error of an rms is 1/sqrt(2 n) = 2.2 %; four of them
-    assert np.std([user.timing_offset_s for user in users]) == pytest.approx(2e-9, rel=0.09)
-    assert [user.range_m for user in users] == [user.range_m for user in _users(_setup(file), 1000)]
-
-
-def test_what_a_fix_knows_of_itself_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fix = Fix(
-        range_m=6.0,
-        angle_rad=0.1,
-        sweeps=2,
-        covariance=Covariance(range_m2=4.0, range_angle_m_rad=0.5, angle_rad2=1.0),
-        visibility=Visibility(subarrays=(1, 2)),
-        fit=GoodnessOfFit(statistic=1.1, degrees=100),
-        integrity=Integrity.SUSPECT,
-    )
-    monkeypatch.setattr(study_users, "locate", lambda scheme, radio, user: fix)
-    setup = read_study(file).cells[0].setup
-    row = located_users(Chunk(cell=0, setup=setup, seed=7, first_user=0, users=1))[0]
-    covariance = (row.covariance_range_m2, row.covariance_range_angle_m_rad, row.covariance_angle_rad2)
-    assert covariance == (4.0, 0.5, 1.0)
-    assert (row.found_subarrays, row.fit_statistic, row.integrity) == ((1, 2), 1.1, "suspect")
-
-
-def test_scheme_that_fails_is_a_row_without_a_fix(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(scheme: Scheme, radio: SimulatedRadio, user: User) -> Fix:
-        raise RuntimeError("nobody there")
-
-    monkeypatch.setattr(study_users, "locate", failing)
-    setup = read_study(file).cells[0].setup
-    row = located_users(Chunk(cell=0, setup=setup, seed=7, first_user=0, users=1))[0]
-    assert (row.failure, row.range_m) == ("RuntimeError: nobody there", None)
 
 
 # --- the study -------------------------------------------------------------------------------------------------------
@@ -334,7 +183,7 @@ def test_summary_is_of_the_rows_of_its_cell_and_scheme(file: Path, tmp_path: Pat
 
 def test_folder_of_another_study_is_refused(file: Path, tmp_path: Path, thread: Executor) -> None:
     _results(read_study(file), tmp_path / "out", thread)
-    other = read_study(_written(tmp_path, TEXT.replace("seed: 7", "seed: 8")))
+    other = read_study(written(tmp_path, TEXT.replace("seed: 7", "seed: 8")))
     with pytest.raises(StoreError, match="the same study"), opened_store(tmp_path / "out", other):
         pass
 
@@ -416,7 +265,7 @@ def test_command_prints_a_table_for_people_and_progress_beside_it(file: Path, tm
 
 
 def test_command_refuses_a_wrong_file_with_status_2_and_its_place(tmp_path: Path) -> None:
-    wrong = _written(tmp_path, TEXT.replace("chunk: 2", "chunk: two"))
+    wrong = written(tmp_path, TEXT.replace("chunk: 2", "chunk: two"))
     result = CliRunner().invoke(app, ["study", str(wrong)])
     assert result.exit_code == 2
     assert re.search(r"study\.yaml:7:8: chunk: expected an integer", result.output)
