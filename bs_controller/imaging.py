@@ -24,7 +24,6 @@ from protocol.testbed import Uplink
 Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 AnyComplex = npt.NDArray[np.complex64 | np.complex128]
-AnyReal = npt.NDArray[np.float32 | np.float64]
 ComplexType = type[np.complex64] | type[np.complex128]
 
 DEFAULT_LIMIT_BYTES = 2**30

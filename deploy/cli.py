@@ -138,7 +138,7 @@ def reproduce(
 ) -> None:
     """Draw figures and tables of the papers again: a picture, a CSV and a JSON file with printed values beside ours.
 
-    At full size cbs-fig8 takes about half an hour on two cores, the others a few minutes together.
+    At full size cbs-fig8 takes an estimated half hour on two cores, the others a few minutes together.
     Exit status: 0 if all were drawn, 2 if one cannot be.
     """
     from rich.console import Console  # noqa: PLC0415

@@ -1,5 +1,7 @@
 """What schemes share: the answer that was asked for, or a refusal of any other. No scheme lives here."""
 
+from typing import TypeVar
+
 from bs_controller.sweeps import (
     Answer,
     ComplexFeedback,
@@ -8,6 +10,14 @@ from bs_controller.sweeps import (
     PeakFeedback,
     Snapshot,
 )
+
+Kind = TypeVar("Kind", PeakFeedback, GroupFeedback, ComplexFeedback, Snapshot)
+
+
+def _of_kind(answer: Answer, kind: type[Kind], what: str) -> Kind:
+    if not isinstance(answer, kind):
+        raise FeedbackMismatchError(f"{what} asked for, {type(answer).__name__} came")
+    return answer
 
 
 def peak_from(answer: Answer, subcarriers: int) -> PeakFeedback:
@@ -18,11 +28,10 @@ def peak_from(answer: Answer, subcarriers: int) -> PeakFeedback:
     FeedbackMismatchError
         If the answer is of another kind or names a subcarrier that does not exist.
     """
-    if not isinstance(answer, PeakFeedback):
-        raise FeedbackMismatchError(f"a peak was asked for, {type(answer).__name__} came")
-    if not 0 <= answer.subcarrier < subcarriers:
-        raise FeedbackMismatchError(f"subcarrier {answer.subcarrier} was reported of {subcarriers}")
-    return answer
+    feedback = _of_kind(answer, PeakFeedback, "a peak was")
+    if not 0 <= feedback.subcarrier < subcarriers:
+        raise FeedbackMismatchError(f"subcarrier {feedback.subcarrier} was reported of {subcarriers}")
+    return feedback
 
 
 def group_from(answer: Answer, groups: int) -> GroupFeedback:
@@ -33,11 +42,10 @@ def group_from(answer: Answer, groups: int) -> GroupFeedback:
     FeedbackMismatchError
         If the answer is of another kind or names a group that does not exist.
     """
-    if not isinstance(answer, GroupFeedback):
-        raise FeedbackMismatchError(f"a group was asked for, {type(answer).__name__} came")
-    if not 0 <= answer.group < groups:
-        raise FeedbackMismatchError(f"group {answer.group} was reported of {groups}")
-    return answer
+    feedback = _of_kind(answer, GroupFeedback, "a group was")
+    if not 0 <= feedback.group < groups:
+        raise FeedbackMismatchError(f"group {feedback.group} was reported of {groups}")
+    return feedback
 
 
 def complex_from(answer: Answer, subcarriers: int) -> ComplexFeedback:
@@ -48,11 +56,10 @@ def complex_from(answer: Answer, subcarriers: int) -> ComplexFeedback:
     FeedbackMismatchError
         If the answer is of another kind or has not one sample per subcarrier.
     """
-    if not isinstance(answer, ComplexFeedback):
-        raise FeedbackMismatchError(f"complex samples were asked for, {type(answer).__name__} came")
-    if answer.samples.shape != (subcarriers,):
-        raise FeedbackMismatchError(f"samples of shape {answer.samples.shape} were reported of {subcarriers}")
-    return answer
+    feedback = _of_kind(answer, ComplexFeedback, "complex samples were")
+    if feedback.samples.shape != (subcarriers,):
+        raise FeedbackMismatchError(f"samples of shape {feedback.samples.shape} were reported of {subcarriers}")
+    return feedback
 
 
 def snapshot_from(answer: Answer) -> Snapshot:
@@ -63,6 +70,4 @@ def snapshot_from(answer: Answer) -> Snapshot:
     FeedbackMismatchError
         If the answer is of another kind.
     """
-    if not isinstance(answer, Snapshot):
-        raise FeedbackMismatchError(f"a snapshot was asked for, {type(answer).__name__} came")
-    return answer
+    return _of_kind(answer, Snapshot, "a snapshot was")
