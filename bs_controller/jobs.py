@@ -145,5 +145,7 @@ def step(localization: Localization, answer: Answer | None) -> StepResult:
         return Wanted(request=next(localization) if answer is None else localization.send(answer))
     except StopIteration as end:
         return Found(fix=end.value)
-    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
+    except MemoryError:
+        raise  # no fault of the scheme's
+    except Exception as error:  # the scheme's edge: whatever it was, a UE left waiting would hold up all others
         return Broken(text=f"{type(error).__name__}: {error}")

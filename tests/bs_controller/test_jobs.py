@@ -93,7 +93,8 @@ def raising(error: Exception) -> Localization:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), TypeError("x"), ZeroDivisionError("x"), IndexError("x"), RuntimeError("x")]
+    "error",
+    [ValueError("x"), TypeError("x"), ZeroDivisionError("x"), IndexError("x"), RuntimeError("x"), AttributeError("x")],
 )
 def test_error_of_a_scheme_is_a_result_with_its_name(error: Exception) -> None:
     localization = raising(error)
