@@ -6,8 +6,6 @@ delays must be (the `coherent` bound). Two plans:
 - ``angle_range``: the angle sweep, then a range sweep of the user's own, aimed by the likelihood of the angle sweep. The
   strongest subcarrier would aim it at a reflection, or beside a user that few sub-arrays see.
 - ``pair``: the angle sweep forward and backward, equal for all users, so that a run sends two sweeps however many there are.
-
-Sweeps go beyond the region by a margin: a user at its edge would otherwise lose half of the subcarriers that light it.
 """
 
 import threading
@@ -28,6 +26,7 @@ from bs_controller.estimation.quality import covariance_from_information, goodne
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.answers import complex_from
 from bs_controller.schemes.cbs import range_trajectory
+from bs_controller.schemes.wide_sweeps import EmptyFeedbackError, require_room, wide_trajectory
 from bs_controller.sweeps import Answer, Fix, Integrity, Localization, Sweep, Trajectory, Visibility
 from protocol.messages import FeedbackKind
 from protocol.testbed import Setting, TestbedFacts
@@ -48,10 +47,6 @@ class LikelihoodOptions(
     plan: Literal["angle_range", "pair"] = "angle_range"
     margin_deg: Annotated[float, Meta(ge=0, le=10)] = 2.0
     rival_db: Annotated[float, Meta(lt=0, ge=-60)] = -7.0
-
-
-class EmptyFeedbackError(ValueError):
-    """A user reported a sweep as zero throughout."""
 
 
 @dataclass(slots=True)
@@ -80,18 +75,7 @@ class Likelihood:
     _own: threading.local = field(default_factory=threading.local, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        trajectory = self._common(forward=True)
-        if max(trajectory.start_angle_rad, -trajectory.end_angle_rad) >= np.pi / 2:
-            raise ValueError(f"region and a margin of {self.options.margin_deg:g} deg reach beyond 90 deg")
-        c_m_s, region = self.facts.speed_of_light_m_s, self.facts.region
-        axis_m = c_m_s / self.facts.downlink.grid.spacing_hz
-        # the delay axis holds all ranges of the region and, around each, the delay lines of all elements
-        lines_m = c_m_s * float(setting_from_focus(trajectory, self.facts).delay_s.max())
-        if axis_m < region.range_max_m - region.range_min_m + lines_m:
-            raise ValueError(
-                f"subcarriers {self.facts.downlink.grid.spacing_hz:g} Hz apart repeat every {axis_m:.1f} m of path, "
-                f"region and delay lines span {region.range_max_m - region.range_min_m + lines_m:.1f} m"
-            )
+        require_room(self.facts, self.options.margin_deg)
 
     def prepare(self) -> None:
         """Plan the transforms of the calling thread; other threads plan theirs on first use."""
@@ -178,16 +162,7 @@ class Likelihood:
         return lobes([one.samples for one in observations], expected, cycles_per_m)
 
     def _common(self, *, forward: bool) -> Trajectory:
-        """Return the sweep over all angles at the nearest range, from the largest to the smallest or back."""
-        region, margin_rad = self.facts.region, np.deg2rad(self.options.margin_deg)
-        ends = (region.angle_max_rad + margin_rad, region.angle_min_rad - margin_rad)
-        start_rad, end_rad = ends if forward else ends[::-1]
-        return Trajectory(
-            start_range_m=region.range_min_m,
-            start_angle_rad=float(start_rad),
-            end_range_m=region.range_min_m,
-            end_angle_rad=float(end_rad),
-        )
+        return wide_trajectory(self.facts, self.options.margin_deg, forward=forward)
 
     def _workspace(self) -> _Workspace:
         work: _Workspace | None = getattr(self._own, "workspace", None)

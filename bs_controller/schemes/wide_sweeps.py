@@ -1,0 +1,50 @@
+"""What the variants of `likelihood` share: sweeps beyond the region by a margin, and what must hold for them. No scheme is here.
+
+Without the margin a user at the region's edge would lose half of the subcarriers that light it.
+"""
+
+import numpy as np
+
+from bs_controller.beams import setting_from_focus
+from bs_controller.sweeps import Trajectory
+from protocol.testbed import TestbedFacts
+
+
+class EmptyFeedbackError(ValueError):
+    """A user reported a sweep as zero throughout."""
+
+
+def wide_trajectory(facts: TestbedFacts, margin_deg: float, *, forward: bool) -> Trajectory:
+    """Return the sweep over all angles at the nearest range, from the largest to the smallest or back, common to all users."""
+    region, margin_rad = facts.region, np.deg2rad(margin_deg)
+    ends = (region.angle_max_rad + margin_rad, region.angle_min_rad - margin_rad)
+    start_rad, end_rad = ends if forward else ends[::-1]
+    return Trajectory(
+        start_range_m=region.range_min_m,
+        start_angle_rad=float(start_rad),
+        end_range_m=region.range_min_m,
+        end_angle_rad=float(end_rad),
+    )
+
+
+def require_room(facts: TestbedFacts, margin_deg: float) -> None:
+    """Check that a sweep over the region and a margin can be told apart on the delay axis.
+
+    Raises
+    ------
+    ValueError
+        If region and margin together reach 90 degrees, or the subcarriers are too far apart to tell the region's ranges.
+    """
+    trajectory = wide_trajectory(facts, margin_deg, forward=True)
+    if max(trajectory.start_angle_rad, -trajectory.end_angle_rad) >= np.pi / 2:
+        raise ValueError(f"region and a margin of {margin_deg:g} deg reach beyond 90 deg")
+    c_m_s, region, spacing_hz = facts.speed_of_light_m_s, facts.region, facts.downlink.grid.spacing_hz
+    # the delay axis holds all ranges of the region and, around each, the delay lines of all elements
+    span_m = (
+        region.range_max_m - region.range_min_m + c_m_s * float(setting_from_focus(trajectory, facts).delay_s.max())
+    )
+    if c_m_s / spacing_hz < span_m:
+        raise ValueError(
+            f"subcarriers {spacing_hz:g} Hz apart repeat every {c_m_s / spacing_hz:.1f} m of path, "
+            f"region and delay lines span {span_m:.1f} m"
+        )
