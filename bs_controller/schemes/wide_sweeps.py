@@ -1,4 +1,4 @@
-"""What the variants of `likelihood` share: sweeps beyond the region by a margin, and what must hold for them. No scheme is here.
+"""What variants of `likelihood` share: sweeps beyond the region by a margin, and what must hold for them. No scheme is here.
 
 Without the margin a user at the region's edge would lose half of the subcarriers that light it.
 """
