@@ -4,6 +4,7 @@ The objective is the likelihood of all sweeps at their best gains and noise powe
 expected second derivative is the Fisher information at the estimated noise, which is also where the covariance comes from.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,19 +25,11 @@ _SMALL_GAIN = 0.05
 
 
 class Seen(Protocol):
-    """A sweep's response and its derivatives, each ``(subcarrier,)``."""
+    """A sweep's response and its derivatives by range and angle."""
 
     @property
-    def value(self) -> ComplexArray:
-        """Return the response."""
-
-    @property
-    def by_range_m(self) -> ComplexArray:
-        """Return its derivative by range."""
-
-    @property
-    def by_angle_rad(self) -> ComplexArray:
-        """Return its derivative by angle."""
+    def rows(self) -> ComplexArray:
+        """Return all three, ``(3, subcarrier)``."""
 
 
 class Response(Protocol):
@@ -45,16 +38,30 @@ class Response(Protocol):
     def value(self, range_m: float, angle_rad: float) -> ComplexArray:
         """Return the response of each sub-array, ``(subarray, subcarrier)``."""
 
+    def seen_value(self, range_m: float, angle_rad: float, visible: Sequence[int]) -> ComplexArray:
+        """Return what a user sees of some sub-arrays together, ``(subcarrier,)``."""
+
     def seen_with_derivatives(self, range_m: float, angle_rad: float, visible: Sequence[int]) -> Seen:
         """Return what a user sees of some sub-arrays together, and its derivatives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """Samples of one sweep, ``(subcarrier,)``, and the model of exactly these samples."""
+    """Samples of one sweep, ``(subcarrier,)``, and the model of exactly these samples.
+
+    `energy` and `count` are of all samples that these stand for, by default of themselves: sums over blocks of neighbours hold
+    all that there is of the user, but a part of the noise, whose power is better known from all.
+    """
 
     samples: ComplexArray
     response: Response
+    energy: float = 0.0
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.count:
+            object.__setattr__(self, "energy", float(np.vdot(self.samples, self.samples).real))
+            object.__setattr__(self, "count", self.samples.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +79,28 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Point:
-    """One evaluation with one mask."""
+    """One evaluation with one mask; numbers, because arrays of two would cost more than all sums over subcarriers."""
 
-    position: Floats  # (2,) range, m, and angle, rad
+    range_m: float
+    angle_rad: float
     mask: Floats  # (subarray,)
     log_likelihood: float
-    gradient: Floats  # (2,) of the log-likelihood
-    information: Floats  # (2, 2)
-    residuals: tuple[ComplexArray, ...]
+    slope: tuple[float, float]  # of the log-likelihood, by range and angle
+    curvature: tuple[float, float, float]  # information of range, of both, of angle
+    fits: tuple[ComplexArray, ...]  # what each observation is expected to be
+
+    def step(self) -> tuple[float, float]:
+        """Return the Gauss-Newton step in range and angle."""
+        (a, b, d), (x, y) = self.curvature, self.slope
+        determinant = a * d - b * b
+        if not determinant > 0:
+            raise UnresolvableError("the Fisher information is singular")
+        return (d * x - b * y) / determinant, (a * y - b * x) / determinant
+
+    def promised(self) -> float:
+        """Return twice the gain of log-likelihood that the step promises."""
+        (dr, da), (x, y) = self.step(), self.slope
+        return dr * x + da * y
 
 
 class UnresolvableError(RuntimeError):
@@ -107,7 +128,7 @@ def most_likely(
     UnresolvableError
         If the information is singular.
     """
-    point = _evaluated(observations, np.array([range_m, angle_rad]), mask)
+    point = _evaluated(observations, range_m, angle_rad, mask)
     evaluations = 1
     for _ in range(_REMASKINGS):
         point, step, used = _converged(observations, point)
@@ -117,16 +138,16 @@ def most_likely(
         best = _best_mask(observations, point)
         if (best == point.mask).all():
             break
-        point, step = _evaluated(observations, point.position, best), np.zeros(2)
+        point, step = _evaluated(observations, point.range_m, point.angle_rad, best), (0.0, 0.0)
         evaluations += 1
-    position = point.position + step
+    of_range, of_both, of_angle = point.curvature
     return Estimate(
-        range_m=float(position[0]),
-        angle_rad=float(position[1]),
+        range_m=point.range_m + step[0],
+        angle_rad=point.angle_rad + step[1],
         mask=point.mask,
         log_likelihood=point.log_likelihood,
-        information=point.information,
-        residuals=point.residuals,
+        information=np.array([[of_range, of_both], [of_both, of_angle]]),
+        residuals=tuple(one.samples - fit for one, fit in zip(observations, point.fits, strict=True)),
         evaluations=evaluations,
     )
 
@@ -135,80 +156,66 @@ def _best_mask(observations: Sequence[Observation], point: _Point) -> Floats:
     """Return the most likely of all masks at a point, by correlations and Gram matrices there."""
     masks, shares = all_masks(point.mask.size), []
     for observation in observations:
-        value, y = observation.response.value(float(point.position[0]), float(point.position[1])), observation.samples
-        conjugate, energy = value.conj(), np.array([np.vdot(y, y).real])
-        correlation, gram = conjugate @ y, conjugate @ value.T
+        value, energy = observation.response.value(point.range_m, point.angle_rad), np.array([observation.energy])
+        conjugate = value.conj()
+        correlation, gram = conjugate @ observation.samples, conjugate @ value.T
         shares.append(explained_share(masks, correlation[np.newaxis], gram[np.newaxis], energy)[0])
-    best: Floats = masks[int(log_likelihood(np.stack(shares), observations[0].samples.size).argmax())]
+    best: Floats = masks[int(log_likelihood(np.stack(shares), observations[0].count).argmax())]
     return best
 
 
-def _converged(observations: Sequence[Observation], point: _Point) -> tuple[_Point, Floats, int]:
+def _converged(observations: Sequence[Observation], point: _Point) -> tuple[_Point, tuple[float, float], int]:
     """Return the last point evaluated with this mask, the small step that is left to take, and how many evaluations."""
     used = 0
     for _ in range(_STEPS):
-        step = _step(point)
-        if float(step @ point.gradient) < 2 * _SMALL_GAIN:  # half of it is the predicted gain
+        if point.promised() < 2 * _SMALL_GAIN:
             break
+        dr, da = point.step()
         for _ in range(_HALVINGS):
-            trial = _evaluated(observations, _inside(point.position + step), point.mask)
+            # in front of the array, where responses are defined
+            range_m, angle_rad = max(point.range_m + dr, 0.1), min(max(point.angle_rad + da, -1.57), 1.57)
+            trial = _evaluated(observations, range_m, angle_rad, point.mask)
             used += 1
             if trial.log_likelihood > point.log_likelihood:
                 break
-            step = step / 4
+            dr, da = dr / 4, da / 4
         else:
-            return point, np.zeros(2), used  # rounding decides, or the start was on a ridge
+            return point, (0.0, 0.0), used  # rounding decides, or the start was on a ridge
         point = trial
-    return point, _step(point), used
+    return point, point.step(), used
 
 
-def _step(point: _Point) -> Floats:
-    try:
-        step = np.linalg.solve(point.information, point.gradient)
-    except np.linalg.LinAlgError as error:
-        raise UnresolvableError("the Fisher information is singular") from error
-    return step.astype(np.float64)
-
-
-def _inside(position: Floats) -> Floats:
-    """Return the position moved in front of the array, where responses are defined."""
-    return np.array([max(position[0], 0.1), np.clip(position[1], -1.57, 1.57)])
-
-
-def _evaluated(observations: Sequence[Observation], position: Floats, mask: Floats) -> _Point:
-    visible = np.flatnonzero(mask).tolist()
-    gradient, information, residuals = np.zeros(2), np.zeros((2, 2)), []
-    for observation in observations:
-        seen = observation.response.seen_with_derivatives(float(position[0]), float(position[1]), visible)
-        slope, curvature, residual = _projected(observation.samples, seen)
-        gradient, information = gradient + slope, information + curvature
-        residuals.append(residual)
-    pairs = zip(residuals, observations, strict=True)
-    left = np.array([np.vdot(e, e).real / np.vdot(one.samples, one.samples).real for e, one in pairs])
-    return _Point(
-        position=position,
-        mask=mask,
-        log_likelihood=float(log_likelihood(1 - left, observations[0].samples.size)),
-        gradient=gradient,
-        information=information,
-        residuals=tuple(residuals),
-    )
-
-
-def _projected(y: ComplexArray, seen: Seen) -> tuple[Floats, Floats, ComplexArray]:
-    """Return slope and Fisher information of one sweep with its gain projected out, and its residual.
+def _evaluated(observations: Sequence[Observation], range_m: float, angle_rad: float, mask: Floats) -> _Point:
+    """Return likelihood, slope and Fisher information at a position, each sweep's gain projected out.
 
     ``F = (2 / sigma^2) Re{J^H P J}``, where ``P`` removes the direction of the response itself [CBS, eqs. (12)-(25)] with
     the gain unknown, and ``sigma^2`` is the mean residual power.
     """
-    value, jacobian = seen.value, np.stack([seen.by_range_m, seen.by_angle_rad])
-    norm = np.vdot(value, value).real
-    gain = np.vdot(value, y) / norm
-    residual: ComplexArray = y - gain * value
-    sigma2 = max(np.vdot(residual, residual).real, SMALLEST_RESIDUAL * np.vdot(y, y).real) / y.size
-    conjugate = jacobian.conj()
-    along = conjugate @ value
-    inner = conjugate @ jacobian.T - np.outer(along, along.conj()) / norm
-    information: Floats = 2 / sigma2 * np.abs(gain) ** 2 * inner.real
-    gradient: Floats = 2 / sigma2 * (np.conj(gain) * (conjugate @ residual)).real
-    return gradient, information, residual
+    visible = np.flatnonzero(mask).tolist()
+    likelihood, by_range, by_angle, of_range, of_both, of_angle = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    fits = []
+    for one in observations:
+        rows = one.response.seen_with_derivatives(range_m, angle_rad, visible).rows
+        conjugate = rows.conj()
+        (norm, u_r, u_a), (_, rr, ra), (_, _, aa) = (conjugate @ rows.T).tolist()
+        heard, heard_r, heard_a = (conjugate @ one.samples).tolist()
+        gain = heard / norm.real
+        left = max(1 - abs(heard) ** 2 / (norm.real * one.energy), SMALLEST_RESIDUAL)
+        weight = 2 * one.count / (left * one.energy)
+        by_range += weight * (gain.conjugate() * (heard_r - gain * u_r.conjugate())).real
+        by_angle += weight * (gain.conjugate() * (heard_a - gain * u_a.conjugate())).real
+        power = weight * abs(gain) ** 2
+        of_range += power * (rr.real - abs(u_r) ** 2 / norm.real)
+        of_both += power * (ra - u_r.conjugate() * u_a / norm.real).real
+        of_angle += power * (aa.real - abs(u_a) ** 2 / norm.real)
+        likelihood -= one.count * math.log(left)
+        fits.append(gain * rows[0])
+    return _Point(
+        range_m=range_m,
+        angle_rad=angle_rad,
+        mask=mask,
+        log_likelihood=likelihood,
+        slope=(by_range, by_angle),
+        curvature=(of_range, of_both, of_angle),
+        fits=tuple(fits),
+    )

@@ -154,10 +154,7 @@ class Likelihood:
 
     def _lobes(self, candidate: Candidate, observations: Sequence[Observation]) -> list[Lobe]:
         visible = np.flatnonzero(candidate.mask).tolist()
-        expected = [
-            one.response.seen_with_derivatives(candidate.range_m, candidate.angle_rad, visible).value
-            for one in observations
-        ]
+        expected = [one.response.seen_value(candidate.range_m, candidate.angle_rad, visible) for one in observations]
         cycles_per_m = self.facts.downlink.grid.spacing_hz / self.facts.speed_of_light_m_s
         return lobes([one.samples for one in observations], expected, cycles_per_m)
 

@@ -81,13 +81,14 @@ class _Deaf:
     def value(self, range_m: float, angle_rad: float) -> np.ndarray:
         return np.ones((4, 16), dtype=np.complex128)
 
+    def seen_value(self, range_m: float, angle_rad: float, visible: object) -> np.ndarray:
+        return np.ones(16, dtype=np.complex128)
+
     def seen_with_derivatives(self, range_m: float, angle_rad: float, visible: object) -> "_Deaf.Seen":
         return _Deaf.Seen()
 
     class Seen:
-        value = np.ones(16, dtype=np.complex128)
-        by_range_m = np.zeros(16, dtype=np.complex128)
-        by_angle_rad = np.zeros(16, dtype=np.complex128)
+        rows = np.array([[1.0], [0.0], [0.0]]) * np.ones(16, dtype=np.complex128)
 
 
 def test_sweeps_that_no_position_changes_are_refused() -> None:
