@@ -79,6 +79,29 @@ def lit_subcarrier(samples: ComplexArray, width: int) -> float:
     return first + float(weight @ np.arange(inside.size)) / float(max(weight.sum(), np.finfo(float).tiny))
 
 
+def block_sums(samples: ComplexArray, block: int, step_cycles: float) -> ComplexArray:
+    """Return sums over blocks of neighbouring subcarriers, over ``sqrt(block)``, with a common tone taken off first.
+
+    Parameters
+    ----------
+    samples
+        ``(subcarrier,)``, a multiple of `block`.
+    block
+        How many neighbours add up.
+    step_cycles
+        How far the tone turns from one subcarrier to the next; the first is left as it is.
+
+    Returns
+    -------
+    sums
+        ``(subcarrier / block,)``; noise keeps its variance.
+    """
+    within = np.exp(-2j * np.pi * step_cycles * np.arange(block)) / np.sqrt(block)
+    blocks = samples.reshape(-1, block) @ within
+    sums: ComplexArray = blocks * np.exp(-2j * np.pi * step_cycles * block * np.arange(blocks.size))
+    return sums
+
+
 def focus_sine(trajectory: Trajectory, facts: TestbedFacts) -> Floats:
     """Return the sine of the angle that each subcarrier of a trajectory focuses on [CBS, eq. (8)], ``(subcarrier,)``."""
     return np.sin(focus_of_subcarrier(trajectory, facts)[1])

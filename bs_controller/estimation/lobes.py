@@ -19,7 +19,7 @@ ComplexArray = npt.NDArray[np.complex128]
 
 REACH_M = 0.4
 STEP_M = 0.00625  # an eighth of a lobe
-BLOCK = 16  # subcarriers summed first: within the reach they turn by 0.08 cycles
+BLOCK_CYCLES_PER_M = 0.16  # so far samples are summed first: within the reach they turn by 0.06 cycles
 MOST_LOBES = 3
 # How far below the highest another lobe may look and be tried: the noise of a difference, and what the steps of range and
 # angle leave of a lobe's height.
@@ -34,7 +34,9 @@ class Lobe:
     log_likelihood: float
 
 
-def lobes(samples: Sequence[ComplexArray], expected: Sequence[ComplexArray], cycles_per_m: float) -> list[Lobe]:
+def lobes(
+    samples: Sequence[ComplexArray], expected: Sequence[ComplexArray], cycles_per_m: Sequence[float]
+) -> list[Lobe]:
     """Return the highest lobes, best first.
 
     Parameters
@@ -42,22 +44,24 @@ def lobes(samples: Sequence[ComplexArray], expected: Sequence[ComplexArray], cyc
     samples, expected
         ``(subcarrier,)`` each, one per sweep: what was received, and the noise-free response at a supposed position.
     cycles_per_m
-        By how much a metre turns one subcarrier against its neighbour: ``spacing_hz / c``.
+        By how much a metre turns one sample against its neighbour, for each sweep: ``spacing_hz / c``.
     """
     likelihood = np.zeros(2 * round(REACH_M / STEP_M) + 1)
-    for received, response in zip(samples, expected, strict=True):
+    for received, response, cycles in zip(samples, expected, cycles_per_m, strict=True):
         product = response.conj() * received
-        block = BLOCK if product.size % BLOCK == 0 else 1
-        sums = product.reshape(-1, block).sum(axis=1)
-        power = np.abs(sums @ _turns(sums.size, block * cycles_per_m)) ** 2
+        block = max(1, int(BLOCK_CYCLES_PER_M / cycles))
+        while product.size % block:
+            block -= 1
+        sums = (product.reshape(-1, block) @ np.ones(block)) @ _turns(product.size // block, block * cycles)
+        power = sums.real**2 + sums.imag**2
         energy = np.vdot(received, received).real * np.vdot(response, response).real
         likelihood += log_likelihood(power[np.newaxis] / energy, product.size)
     inner = np.flatnonzero((likelihood[1:-1] >= likelihood[:-2]) & (likelihood[1:-1] >= likelihood[2:])) + 1
     if not inner.size:
         inner = np.array([likelihood.argmax()])
-    best = inner[np.argsort(-likelihood[inner])][:MOST_LOBES]
+    best = inner[np.argsort(-likelihood[inner])][:MOST_LOBES].tolist()
     return [
-        Lobe(shift_m=(int(lobe) - likelihood.size // 2) * STEP_M, log_likelihood=float(likelihood[lobe]))
+        Lobe(shift_m=(lobe - likelihood.size // 2) * STEP_M, log_likelihood=float(likelihood[lobe]))
         for lobe in best
         if likelihood[lobe] > likelihood[best[0]] - NATS
     ]

@@ -49,31 +49,31 @@ class Response(Protocol):
 class Observation:
     """Samples of one sweep, ``(subcarrier,)``, and the model of exactly these samples.
 
-    `energy` and `count` are of all samples that these stand for, by default of themselves: sums over blocks of neighbours hold
-    all that there is of the user, but a part of the noise, whose power is better known from all.
+    `energy` and `count` are of all samples that these stand for: sums over blocks of neighbours hold all that there is of the
+    user, but a part of the noise, whose power is better known from all.
     """
 
     samples: ComplexArray
     response: Response
-    energy: float = 0.0
-    count: int = 0
+    energy: float
+    count: int
+    block: int = 1  # subcarriers from one sample to the next
 
-    def __post_init__(self) -> None:
-        if not self.count:
-            object.__setattr__(self, "energy", float(np.vdot(self.samples, self.samples).real))
-            object.__setattr__(self, "count", self.samples.size)
+    @classmethod
+    def of(cls, samples: ComplexArray, response: Response) -> "Observation":
+        """Return samples that stand for themselves alone."""
+        return cls(samples=samples, response=response, energy=float(np.vdot(samples, samples).real), count=samples.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The most likely position and mask, and what was left of the samples there."""
+    """The most likely position and mask."""
 
     range_m: float
     angle_rad: float
     mask: Floats  # (subarray,)
     log_likelihood: float
     information: Floats  # (2, 2) Fisher information of range, m, and angle, rad, at the estimated noise
-    residuals: tuple[ComplexArray, ...]  # one (subcarrier,) per observation
     evaluations: int
 
 
@@ -87,7 +87,6 @@ class _Point:
     log_likelihood: float
     slope: tuple[float, float]  # of the log-likelihood, by range and angle
     curvature: tuple[float, float, float]  # information of range, of both, of angle
-    fits: tuple[ComplexArray, ...]  # what each observation is expected to be
 
     def step(self) -> tuple[float, float]:
         """Return the Gauss-Newton step in range and angle."""
@@ -101,6 +100,15 @@ class _Point:
         """Return twice the gain of log-likelihood that the step promises."""
         (dr, da), (x, y) = self.step(), self.slope
         return dr * x + da * y
+
+
+def residual_at(estimate: Estimate, observation: Observation) -> ComplexArray:
+    """Return what the best gain leaves of an observation at an estimate, ``(subcarrier,)``."""
+    visible = np.flatnonzero(estimate.mask).tolist()
+    value = observation.response.seen_value(estimate.range_m, estimate.angle_rad, visible)
+    gain = np.vdot(value, observation.samples) / np.vdot(value, value).real
+    residual: ComplexArray = observation.samples - gain * value
+    return residual
 
 
 class UnresolvableError(RuntimeError):
@@ -147,7 +155,6 @@ def most_likely(
         mask=point.mask,
         log_likelihood=point.log_likelihood,
         information=np.array([[of_range, of_both], [of_both, of_angle]]),
-        residuals=tuple(one.samples - fit for one, fit in zip(observations, point.fits, strict=True)),
         evaluations=evaluations,
     )
 
@@ -193,7 +200,6 @@ def _evaluated(observations: Sequence[Observation], range_m: float, angle_rad: f
     """
     visible = np.flatnonzero(mask).tolist()
     likelihood, by_range, by_angle, of_range, of_both, of_angle = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    fits = []
     for one in observations:
         rows = one.response.seen_with_derivatives(range_m, angle_rad, visible).rows
         conjugate = rows.conj()
@@ -209,7 +215,6 @@ def _evaluated(observations: Sequence[Observation], range_m: float, angle_rad: f
         of_both += power * (ra - u_r.conjugate() * u_a / norm.real).real
         of_angle += power * (aa.real - abs(u_a) ** 2 / norm.real)
         likelihood -= one.count * math.log(left)
-        fits.append(gain * rows[0])
     return _Point(
         range_m=range_m,
         angle_rad=angle_rad,
@@ -217,5 +222,4 @@ def _evaluated(observations: Sequence[Observation], range_m: float, angle_rad: f
         log_likelihood=likelihood,
         slope=(by_range, by_angle),
         curvature=(of_range, of_both, of_angle),
-        fits=tuple(fits),
     )

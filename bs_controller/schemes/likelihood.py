@@ -21,8 +21,9 @@ from msgspec import Meta
 from bs_controller.beams import setting_from_focus
 from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Candidate, Searcher
 from bs_controller.estimation.lobes import NATS, Lobe, lobes
-from bs_controller.estimation.newton import Estimate, Observation, most_likely
+from bs_controller.estimation.newton import Estimate, Observation, most_likely, residual_at
 from bs_controller.estimation.quality import covariance_from_information, goodness_of_fit, rival_share
+from bs_controller.estimation.reduced import Reducer
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.answers import complex_from
 from bs_controller.schemes.cbs import range_trajectory
@@ -55,7 +56,8 @@ class _Workspace:
 
     searcher: Searcher
     settings: dict[bool, Setting]  # forward or not
-    model: DownlinkResponse
+    whole: DownlinkResponse
+    reducer: Reducer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,21 +92,27 @@ class Likelihood:
     def _located_by_pair(self) -> Localization:
         forward, pilots = yield from self._angle_swept(forward=True)
         backward, more = yield from self._angle_swept(forward=False)
-        sweeps = (forward, backward)
-        candidates = self._workspace().searcher.from_angle_sweeps(sweeps)
-        observations = [self._observation(sweep.samples, sweep.setting) for sweep in sweeps]
-        return self._fix(self._best_of(observations, candidates[:1]), sweeps, pilots + more)
+        sweeps, work = (forward, backward), self._workspace()
+        candidates = work.searcher.from_angle_sweeps(sweeps)
+        whole = [Observation.of(sweep.samples, work.whole.steered(sweep.setting)) for sweep in sweeps]
+        return self._fix(self._best_of(whole, candidates[:1]), whole, sweeps, pilots + more)
 
     def _located_by_range_sweep(self) -> Localization:
         angle, pilots = yield from self._angle_swept(forward=True)
         aim_rad = self._workspace().searcher.from_angle_sweeps((angle,))[0].angle_rad
         trajectory = range_trajectory(self.facts, aim_rad)
         samples, more = yield from self._swept(trajectory)
-        setting, searcher = setting_from_focus(trajectory, self.facts), self._workspace().searcher
-        observations = [self._observation(angle.samples, angle.setting), self._observation(samples, setting)]
-        arrivals_m = searcher.arrivals_m(samples, setting, aim_rad)
-        candidates = [searcher.at_range(angle, arrival_m, aim_rad) for arrival_m in arrivals_m]
-        return self._fix(self._best_of(observations, candidates), (angle,), pilots + more)
+        setting, work = setting_from_focus(trajectory, self.facts), self._workspace()
+        estimates = []
+        for arrival_m in work.searcher.arrivals_m(samples, setting, aim_rad):
+            candidate = work.searcher.at_range(angle, arrival_m, aim_rad)
+            at = (candidate.range_m, candidate.angle_rad)
+            reduced = [work.reducer.lit(angle), work.reducer.blocks(samples, setting, *at)]
+            estimates.append(self._best_of(reduced, [candidate]))
+        best = max(estimates, key=lambda estimate: estimate.log_likelihood)
+        settings = ((angle.samples, angle.setting), (samples, setting))
+        whole = [Observation.of(received, work.whole.steered(sent)) for received, sent in settings]
+        return self._fix(best, whole, (angle,), pilots + more)
 
     def _angle_swept(self, *, forward: bool) -> Generator[Sweep, Answer, tuple[AngleSweep, int]]:
         trajectory = self._common(forward=forward)
@@ -119,10 +127,11 @@ class Likelihood:
             raise EmptyFeedbackError("all samples of a sweep are zero, so there is nothing to fit")
         return feedback.samples, feedback.pilots
 
-    def _fix(self, estimate: Estimate, sweeps: Sequence[AngleSweep], pilots: int) -> Fix:
+    def _fix(self, estimate: Estimate, whole: Sequence[Observation], sweeps: Sequence[AngleSweep], pilots: int) -> Fix:
+        residuals = [residual_at(estimate, observation) for observation in whole]
         rivals = [
             rival_share(sweep.samples, residual, LIT_BOX)
-            for sweep, residual in zip(sweeps, estimate.residuals, strict=False)  # angle sweeps come first
+            for sweep, residual in zip(sweeps, residuals, strict=False)  # angle sweeps come first
         ]
         suspect = max(rivals) > 10 ** (self.options.rival_db / 10)
         return Fix(
@@ -131,7 +140,7 @@ class Likelihood:
             sweeps=pilots,
             covariance=covariance_from_information(estimate.information),
             visibility=Visibility(subarrays=tuple(np.flatnonzero(estimate.mask).tolist())),
-            fit=goodness_of_fit(estimate.residuals),
+            fit=goodness_of_fit(residuals),
             integrity=Integrity.SUSPECT if suspect else Integrity.TRUSTED,
         )
 
@@ -156,7 +165,8 @@ class Likelihood:
         visible = np.flatnonzero(candidate.mask).tolist()
         expected = [one.response.seen_value(candidate.range_m, candidate.angle_rad, visible) for one in observations]
         cycles_per_m = self.facts.downlink.grid.spacing_hz / self.facts.speed_of_light_m_s
-        return lobes([one.samples for one in observations], expected, cycles_per_m)
+        cycles = [cycles_per_m * one.block for one in observations]
+        return lobes([one.samples for one in observations], expected, cycles)
 
     def _common(self, *, forward: bool) -> Trajectory:
         return wide_trajectory(self.facts, self.options.margin_deg, forward=forward)
@@ -165,10 +175,11 @@ class Likelihood:
         work: _Workspace | None = getattr(self._own, "workspace", None)
         if work is None:
             settings = {way: setting_from_focus(self._common(forward=way), self.facts) for way in (True, False)}
-            model = DownlinkResponse(self.facts, settings[True])
-            work = _Workspace(searcher=Searcher(self.facts), settings=settings, model=model)
+            work = _Workspace(
+                searcher=Searcher(self.facts),
+                settings=settings,
+                whole=DownlinkResponse(self.facts, settings[True]),
+                reducer=Reducer(self.facts, settings[True]),
+            )
             self._own.workspace = work
         return work
-
-    def _observation(self, samples: ComplexArray, setting: Setting) -> Observation:
-        return Observation(samples=samples, response=self._workspace().model.steered(setting))
