@@ -71,6 +71,7 @@ class AngleSweep:
     common: "CommonSweep"
     energy: float  # of all samples
     delay_energy: Floats  # (delay,)
+    summed_energy: Floats  # (2 delay + 1,) of all delays before each, twice around
     lit: float  # the subcarrier in the middle of those that light the user
     lit_sine: float  # where the focus was when the user was lit
     lit_curvature_per_m: float  # one over the range of that focus
@@ -120,12 +121,14 @@ class Searcher:
             float((1 - share) * axis[below] + share * axis[below + 1])
             for axis in (common.focus_sine, common.focus_curvature_per_m)
         )
+        energy = delay_energy(samples)
         return AngleSweep(
             samples=samples,
             setting=setting,
             common=common,
             energy=float(np.vdot(samples, samples).real),
-            delay_energy=delay_energy(samples),
+            delay_energy=energy,
+            summed_energy=np.concatenate([[0.0], np.cumsum(np.concatenate([energy, energy]))]),
             lit=lit,
             lit_sine=sine,
             lit_curvature_per_m=curvature_per_m,
@@ -270,9 +273,8 @@ class Searcher:
         """Return the energy in each mask's bins at each range, ``(mask, range)``, and how many bins, ``(mask,)``."""
         row = round((min(max(sine, -1.0), 1.0) + 1) / 2 * (SINES - 1))
         first, width = sweep.common.first_bin[row], sweep.common.width_bins[row]
-        energy = sweep.delay_energy
-        summed = np.concatenate([[0.0], np.cumsum(np.concatenate([energy, energy]))])
-        start = (first.astype(np.intp)[:, np.newaxis] + range_bin) % energy.size
+        summed = sweep.summed_energy
+        start = (first.astype(np.intp)[:, np.newaxis] + range_bin) % sweep.delay_energy.size
         inside = summed[start + width.astype(np.intp)[:, np.newaxis]] - summed[start]
         return self._masks @ inside, self._masks @ width
 
