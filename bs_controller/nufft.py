@@ -56,6 +56,8 @@ class _Transform:
 
     def _run(self, step_rad: Floats) -> None:
         count = step_rad.size
+        if count > self._points.size:
+            raise ValueError(f"at most {self._points.size} tones were planned, got {count}")
         self._points[:count] = step_rad
         points, tones, bins = self._addresses
         refused = _set_points(self._handle, count, points, None, None, 0, None, None, None)
@@ -85,11 +87,19 @@ class ToneSums(_Transform):
         -------
         sums
             ``(sum, bin)``, overwritten by the next call.
+
+        Raises
+        ------
+        ValueError
+            If there are more tones than planned, or other sums.
         """
+        if strength.shape != (self._transforms, step_rad.size):
+            raise ValueError(f"strengths of shape {(self._transforms, step_rad.size)} expected, got {strength.shape}")
         if not step_rad.size:
             self._bins[:] = 0.0
             return self._bins
-        self._tones[: strength.size].reshape(strength.shape)[:] = strength
+        # all sums in one piece, as the library expects them; too many tones are refused with the points
+        self._tones[: strength.size] = strength.ravel()[: self._tones.size]
         self._run(step_rad)
         return self._bins
 
