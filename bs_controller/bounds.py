@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from bs_controller.response import DownlinkResponse
+from bs_controller.response import Derivatives
 from protocol.testbed import TestbedFacts
 
 Floats = npt.NDArray[np.float64]
@@ -66,11 +67,25 @@ class Bound:
         return float(np.sqrt(self.covariance[0, 0] + range_m**2 * self.covariance[1, 1]))
 
 
+class Response(Protocol):
+    """What a bound needs of a sweep's response: `DownlinkResponse`, or `GroupedResponse` for several groups."""
+
+    @property
+    def frequency_hz(self) -> Floats:
+        """Return the subcarriers, ``(subcarrier,)``."""
+
+    def gain(self, range_m: float) -> float:
+        """Return the free-space gain."""
+
+    def seen_with_derivatives(self, range_m: float, angle_rad: float, visible: Sequence[int]) -> Derivatives:
+        """Return what a user sees of these sub-arrays together, ``(subcarrier,)``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredSweep:
     """A sweep as measured: its response and the noise power of each sample."""
 
-    response: DownlinkResponse
+    response: Response
     sigma2_w: float
 
     def __post_init__(self) -> None:
@@ -78,7 +93,7 @@ class MeasuredSweep:
 
 
 def sweep_mean_sigma2_w(
-    response: DownlinkResponse, range_m: float, angle_rad: float, visible: Sequence[int], snr_db: float
+    response: Response, range_m: float, angle_rad: float, visible: Sequence[int], snr_db: float
 ) -> float:
     """Return the flat noise power to which the mean power of the response's subcarriers has this ratio."""
     samples, _ = _samples_and_jacobian(response, range_m, angle_rad, visible)
@@ -127,8 +142,11 @@ def downlink_bound(
             nuisance = rows[2:]
         slopes.append(rows[:2])
         nuisances.append(nuisance)
-    beside = _side_by_side(nuisances, shared=unknown is Unknown.GAIN_AND_SHARED_DELAY)
-    return _bound(np.hstack(slopes), beside, range_m)
+    if unknown is Unknown.GAIN_AND_SHARED_DELAY:
+        left = _left_beside(np.hstack(slopes), _side_by_side(nuisances))
+    else:
+        left = np.hstack([_left_beside(*rows) for rows in zip(slopes, nuisances, strict=True)])
+    return _bound_from_information(left @ left.T, range_m)
 
 
 def uplink_bound(
@@ -217,7 +235,7 @@ def _rician_table() -> tuple[Floats, Floats]:
 
 
 def _samples_and_jacobian(
-    response: DownlinkResponse, range_m: float, angle_rad: float, visible: Sequence[int]
+    response: Response, range_m: float, angle_rad: float, visible: Sequence[int]
 ) -> tuple[ComplexArray, ComplexArray]:
     """Return samples ``(subcarrier,)`` and their slopes by range and angle, ``(2, subcarrier)``, gain included."""
     at, gain = response.seen_with_derivatives(range_m, angle_rad, visible), response.gain(range_m)
@@ -241,26 +259,26 @@ def _as_real(rows: ComplexArray) -> Floats:
     return np.hstack([rows.real, rows.imag])
 
 
-def _side_by_side(nuisances: list[Floats], *, shared: bool) -> Floats:
-    """Return the nuisances of all sweeps over the rows of all, the last of each being one and the same if shared."""
-    own = [nuisance[:-1] if shared else nuisance for nuisance in nuisances]
+def _side_by_side(nuisances: list[Floats]) -> Floats:
+    """Return the nuisances of all sweeps over the rows of all, the last of each being one and the same."""
+    own = [nuisance[:-1] for nuisance in nuisances]
     counts, sizes = [len(rows) for rows in own], [rows.shape[1] for rows in own]
     joined = np.zeros((sum(counts), sum(sizes)))
     for rows, bottom, right in zip(own, np.cumsum(counts), np.cumsum(sizes), strict=True):
         joined[bottom - len(rows) : bottom, right - rows.shape[1] : right] = rows
-    return np.vstack([joined, np.hstack([nuisance[-1] for nuisance in nuisances])]) if shared else joined
+    return np.vstack([joined, np.hstack([nuisance[-1] for nuisance in nuisances])])
 
 
-def _bound(slopes: Floats, nuisances: Floats, range_m: float) -> Bound:
-    """Return the bound of whitened slopes ``(2, row)`` beside whitened nuisances ``(nuisance, row)``."""
+def _left_beside(slopes: Floats, nuisances: Floats) -> Floats:
+    """Return what nuisances ``(nuisance, row)`` cannot explain of slopes ``(2, row)``; both are whitened."""
     scales = np.linalg.norm(nuisances, axis=1, keepdims=True)
     if not (scales > 0).all():
         raise UnobservableError("nothing was received")
     basis, _ = np.linalg.qr((nuisances / scales).T)
-    left = slopes - (slopes @ basis) @ basis.T
+    left: Floats = slopes - (slopes @ basis) @ basis.T
     # once more: the first pass leaves rounding of what it took off, which may be a million times what is left
     left -= (left @ basis) @ basis.T
-    return _bound_from_information(left @ left.T, range_m)
+    return left
 
 
 def _bound_from_information(information: Floats, range_m: float) -> Bound:

@@ -15,7 +15,7 @@ from bs_controller.sweeps import Answer, Fix, Request, Scheme, Snapshot, Soundin
 from emulator.config import ClocksSection, ElementErrorsSection, FrontEndSection, Noise, NoNoise
 from emulator.downlink import DownlinkEmulator
 from emulator.hardware import Clock, ElementErrors, FrontEndErrors, PilotLayout
-from emulator.impairments import noisy, quantised
+from emulator.impairments import flat_sigma2_w, noisy, quantised
 from emulator.scene import Path, Position, Scatterer
 from emulator.uplink import UplinkEmulator
 from protocol.messages import ComplexReport, GroupReport, PeakReport, PowerReport
@@ -40,12 +40,23 @@ class User:
     carrier_offset_hz: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a user was sent or sent, and the noise power in each sample of it, for pilots of 1 W per subcarrier.
+
+    None stands for noise that differs between subcarriers, and for none.
+    """
+
+    request: Request
+    sigma2_w: float | None
+
+
 class SimulatedRadio:
     """Front end, air, uplink array and the user's own measurement, without a wire between them.
 
     Errors of front end and uplink array are drawn once, clocks anew for each sweep, all from streams split off ``rng``:
     the noise is the same with and without them. Sweeps follow each other every ``sweep_interval_s``; only a carrier
-    offset can tell.
+    offset can tell. ``heard`` tells what was on the air, in order.
     """
 
     def __init__(
@@ -61,6 +72,7 @@ class SimulatedRadio:
         scatterers: tuple[Scatterer, ...] = (),
         sweep_interval_s: float = 1e-3,
     ) -> None:
+        self.heard: list[Heard] = []
         self._facts = facts
         self._rng = rng
         self._downlink_noise = downlink_noise or NoNoise()
@@ -89,7 +101,11 @@ class SimulatedRadio:
         samples = self._downlink.received(self._errors.sent(applied), position, visible, user.paths)
         samples = self._by_the_clock_of(user, samples, PilotLayout.of(applied, self._limits, grid))
         noise = self._downlink_noise
-        return noisy(samples, noise, self._rng, spacing_hz=grid.spacing_hz), setting.pilots(self._limits)
+        return self._noisy(sweep, samples, noise, grid.spacing_hz), setting.pilots(self._limits)
+
+    def _noisy(self, request: Request, samples: ComplexArray, noise: Noise, spacing_hz: float) -> ComplexArray:
+        self.heard.append(Heard(request=request, sigma2_w=flat_sigma2_w(samples, noise, spacing_hz=spacing_hz)))
+        return noisy(samples, noise, self._rng, spacing_hz=spacing_hz)
 
     def _by_the_clock_of(self, user: User, samples: ComplexArray, layout: PilotLayout) -> ComplexArray:
         clock = Clock(
@@ -104,7 +120,7 @@ class SimulatedRadio:
         position = Position(range_m=user.range_m, angle_rad=user.angle_rad)
         samples = self._uplink_errors.received(self._uplink.received(position, self._scatterers))
         spacing_hz = self._facts.uplink.grid.spacing_hz
-        return Snapshot(samples=noisy(samples, self._uplink_noise, self._rng, spacing_hz=spacing_hz))
+        return Snapshot(samples=self._noisy(Sounding(), samples, self._uplink_noise, spacing_hz))
 
     def answer(self, request: Request, user: User) -> Answer:
         """Return the answer to a scheme's request, as the wire would bring it."""

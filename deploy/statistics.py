@@ -128,16 +128,33 @@ def bootstrap_rmse_interval(
     interval
         ``(2, metric)``, low and high.
     """
-    squares, n = np.square(errors), len(errors)
-    mean_squares = np.empty((resamples, errors.shape[1]))
-    block = max(1, _DRAWS_AT_ONCE // n)  # bounds memory, whatever the number of users
-    for start in range(0, resamples, block):
-        drawn = rng.integers(n, size=(min(block, resamples - start), n))
-        for metric in range(errors.shape[1]):
-            mean_squares[start : start + len(drawn), metric] = squares[:, metric][drawn].mean(axis=1)
+    mean_squares = resampled_means(np.square(errors), rng, resamples=resamples)
     tail = (1 - confidence) / 2
     interval: Floats = np.sqrt(np.quantile(mean_squares, (tail, 1 - tail), axis=0))
     return interval
+
+
+def resampled_means(values: Floats, rng: np.random.Generator, *, resamples: int = RESAMPLES) -> Floats:
+    """Return means over users drawn with replacement, each with all its values.
+
+    Parameters
+    ----------
+    values
+        ``(user, value)``.
+
+    Returns
+    -------
+    means
+        ``(resample, value)``.
+    """
+    n = len(values)
+    means = np.empty((resamples, values.shape[1]))
+    block = max(1, _DRAWS_AT_ONCE // n)  # bounds memory, whatever the number of users
+    for start in range(0, resamples, block):
+        drawn = rng.integers(n, size=(min(block, resamples - start), n))
+        for column in range(values.shape[1]):
+            means[start : start + len(drawn), column] = values[:, column][drawn].mean(axis=1)
+    return means
 
 
 def wilson_interval(hits: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:

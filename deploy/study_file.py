@@ -27,6 +27,7 @@ from emulator.config import (
     FrontEndSection,
     Noise,
     PathSection,
+    Probability,
     ScattererSection,
     Seed,
 )
@@ -59,7 +60,8 @@ _NO_LINKS = LinksSection(control="ipc://none", air="ipc://nowhere")
 class DrawSection(Section, frozen=True):
     """How users are drawn: all uniform in range and angle over the region, if not said otherwise.
 
-    With ``uniform_in: area`` each square metre is alike. ``masks`` says which sub-arrays of the downlink see a user: all,
+    With ``uniform_in: area`` each square metre is alike. A share ``edge_share`` of them is exactly at one or the other end
+    of the angles, where sweeps end. ``masks`` says which sub-arrays of the downlink see a user: all,
     a random non-empty subset of its own (each subset alike), or that many at random. ``paths`` are downlink paths beside
     the line of sight, drawn for each user. Offsets of the users' clocks are normal with these rms values.
     """
@@ -67,6 +69,7 @@ class DrawSection(Section, frozen=True):
     range_m: tuple[Positive, Positive] | None = None
     angle_deg: tuple[FrontAngleDeg, FrontAngleDeg] | None = None
     uniform_in: Literal["range", "area"] = "range"
+    edge_share: Probability = 0.0
     masks: Masks = "all"
     paths: tuple[PathSection, ...] | Literal["mixed"] = ()
     timing_offset_rms_s: NonNegative = 0.0

@@ -53,9 +53,20 @@ def print_summary(rows: Sequence[SummaryRow], console: Console) -> None:
         table.add_column(column, justify="right", overflow="fold")
     table.add_column(f"> {OUTLIER_M:g} m\n%", justify="right")
     table.add_column("sweeps", justify="right")
+    has = {name: any(getattr(row.calibration, name) is not None for row in rows) for name in ("error_ratio", "nees")}
+    for name, column in (("error_ratio", "rmse/\nbound"), ("nees", "nees")):
+        if has[name]:
+            table.add_column(column, justify="right", overflow="fold")
     for row in rows:
-        table.add_row(*(_text(row.axes[name]) for name in varied), row.scheme, *_cells(row.errors))
+        known = [
+            _with_interval(getattr(row.calibration, name), getattr(row.calibration, f"{name}_interval"))
+            for name in has
+            if has[name]
+        ]
+        table.add_row(*(_text(row.axes[name]) for name in varied), row.scheme, *_cells(row.errors), *known)
     console.print(table, markup=False)
+    if has["nees"]:
+        console.print("nees: squared error over what the fix's own covariance says, 1 if honest", markup=False)
     for parameter in sorted(rows[0].axes.keys() - set(varied)):
         console.print(f"{parameter}: {_text(rows[0].axes[parameter])}", markup=False)
     failures = sum(row.errors.failures for row in rows)

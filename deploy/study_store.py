@@ -16,10 +16,14 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bs_controller.disk import replace_file, sync_directory
+from bs_controller.sweeps import Integrity
+from deploy.calibration import Calibration, calibration, normalised_error_squared
 from deploy.statistics import ErrorSummary, summary_from_errors
 from deploy.study_file import Study, label_digest, scheme_label
 from protocol.versions import versions
@@ -38,6 +42,9 @@ _ROWS_SCHEMA = pa.schema(
         pa.field("angle_rad", pa.float64()),
         pa.field("error_m", pa.float64()),
         pa.field("sweeps", pa.int64()),
+        pa.field("bound_range_m", pa.float64()),
+        pa.field("bound_angle_rad", pa.float64()),
+        pa.field("bound_error_m", pa.float64()),
         pa.field("covariance_range_m2", pa.float64()),
         pa.field("covariance_range_angle_m_rad", pa.float64()),
         pa.field("covariance_angle_rad2", pa.float64()),
@@ -49,17 +56,25 @@ _ROWS_SCHEMA = pa.schema(
 )
 
 
+_BOUNDS = ("bound_range_m", "bound_angle_rad", "bound_error_m")
+_COVARIANCES = ("covariance_range_m2", "covariance_range_angle_m_rad", "covariance_angle_rad2")
+_PLACES = ("range_m", "angle_rad", "truth_range_m", "truth_angle_rad", "error_m", "sweeps")
+_NUMBERS = (*_PLACES, *_BOUNDS, *_COVARIANCES)
+Floats = npt.NDArray[np.float64]
+
+
 class StoreError(Exception):
     """A folder that cannot take this study."""
 
 
 class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell and scheme: where on the axes it is, and what its errors amount to."""
+    """One cell and scheme: where on the axes it is, what its errors amount to, and how well they were known."""
 
     cell: int
     axes: dict[str, object]
     scheme: str
     errors: ErrorSummary
+    calibration: Calibration
 
 
 class StudyStore:
@@ -145,23 +160,51 @@ def _column(values: Sequence[object]) -> pa.Array:
 
 
 def _summaries(table: pa.Table, study: Study) -> Iterator[SummaryRow]:
-    names = ("range_m", "angle_rad", "truth_range_m", "truth_angle_rad", "error_m", "sweeps")
     cells, schemes = table["cell"].to_numpy(), table["scheme"].to_numpy(zero_copy_only=False)
-    columns = {name: table[name].cast(pa.float64()).to_numpy() for name in names}  # without a value: not a number
+    columns = {name: table[name].cast(pa.float64()).to_numpy() for name in _NUMBERS}  # without a value: not a number
+    wrong_mask = _flags(pc.not_equal(*(_as_text(table[name]) for name in ("found_subarrays", "visible_subarrays"))))
+    flagged = _flags(pc.equal(table["integrity"], Integrity.SUSPECT.value))
     for cell in study.cells:
         first, last = np.searchsorted(cells, (cell.index, cell.index + 1))
         for label in map(scheme_label, cell.setup.schemes):
             chosen = first + np.flatnonzero(schemes[first:last] == label)
             one = {name: column[chosen] for name, column in columns.items()}
             rng = np.random.default_rng((study.file.seed, cell.setup.digest(), label_digest(label)))
-            errors = summary_from_errors(
-                one["angle_rad"] - one["truth_angle_rad"],
-                one["range_m"] - one["truth_range_m"],
-                one["error_m"],
-                one["sweeps"],
-                rng,
+            errors = np.stack(
+                [one["range_m"] - one["truth_range_m"], one["angle_rad"] - one["truth_angle_rad"], one["error_m"]], 1
             )
-            yield SummaryRow(cell=cell.index, axes=dict(cell.values), scheme=label, errors=errors)
+            yield SummaryRow(
+                cell=cell.index,
+                axes=dict(cell.values),
+                scheme=label,
+                errors=summary_from_errors(errors[:, 1], errors[:, 0], errors[:, 2], one["sweeps"], rng),
+                calibration=calibration(
+                    errors,
+                    np.stack([one[name] for name in _BOUNDS], 1),
+                    rng,
+                    normalised=normalised_error_squared(
+                        errors[:, :2], np.stack([one[name] for name in _COVARIANCES], 1)
+                    ),
+                    wrong_mask=_known(wrong_mask[chosen]),
+                    flagged=_known(flagged[chosen]),
+                ),
+            )
+
+
+def _as_text(lists: pa.ChunkedArray) -> pa.Array:
+    """Return lists of numbers as text, which can be compared."""
+    values = [None if value is None else ",".join(map(str, value)) for value in lists.to_pylist()]
+    return pa.array(values, pa.string())
+
+
+def _flags(values: pa.ChunkedArray) -> Floats:
+    """Return truths as numbers, and what is unknown as not a number."""
+    flags: Floats = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return flags
+
+
+def _known(flags: Floats) -> npt.NDArray[np.bool_]:
+    return flags[np.isfinite(flags)] > 0
 
 
 def _summary_table(summary: Sequence[SummaryRow], study: Study) -> pa.Table:
@@ -169,12 +212,19 @@ def _summary_table(summary: Sequence[SummaryRow], study: Study) -> pa.Table:
     columns = {"cell": pa.array([row.cell for row in summary], pa.int32())}
     columns |= {parameter: _column([row.axes[parameter] for row in summary]) for parameter in study.file.axes}
     columns["scheme"] = pa.array([row.scheme for row in summary], pa.string())
-    for field in fields(ErrorSummary):
-        values = [getattr(row.errors, field.name) for row in summary]
+    columns |= _columns_of([row.errors for row in summary], ErrorSummary)
+    columns |= _columns_of([row.calibration for row in summary], Calibration)
+    return pa.table(columns)
+
+
+def _columns_of(values: Sequence[object], kind: type[ErrorSummary | Calibration]) -> dict[str, pa.Array]:
+    columns = {}
+    for field in fields(kind):
+        column = [getattr(value, field.name) for value in values]
         if field.name.endswith("interval") or "_interval_" in field.name:
             for end in ("low", "high"):
-                ends = [None if value is None else getattr(value, end) for value in values]
+                ends = [None if value is None else getattr(value, end) for value in column]
                 columns[field.name.replace("interval", end)] = pa.array(ends, pa.float64())
         else:
-            columns[field.name] = pa.array(values, pa.int64() if field.type is int else pa.float64())
-    return pa.table(columns)
+            columns[field.name] = pa.array(column, pa.int64() if field.type is int else pa.float64())
+    return columns

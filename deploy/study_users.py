@@ -7,15 +7,18 @@ a study averages over front ends. On other kinds of processors last digits may d
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
+from bs_controller.bounds import Unknown
 from bs_controller.schemes import SchemeOptions, scheme_from_options
 from bs_controller.sweeps import Covariance, Fix, GoodnessOfFit, NotEstimated, Scheme, Visibility
 from deploy.results import error_m
-from deploy.simulation import SimulatedRadio, User, locate
+from deploy.simulation import Heard, SimulatedRadio, User, locate
+from deploy.study_bounds import BoundModel, unknown_of
 from deploy.study_file import Setup, scheme_label
 from emulator.scene import Position, Scatterer, drawn_paths
 from protocol.testbed import TestbedFacts
@@ -36,6 +39,9 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
     angle_rad: float | None = None
     error_m: float | None = None
     sweeps: int | None = None
+    bound_range_m: float | None = None
+    bound_angle_rad: float | None = None
+    bound_error_m: float | None = None
     covariance_range_m2: float | None = None
     covariance_range_angle_m_rad: float | None = None
     covariance_angle_rad2: float | None = None
@@ -59,22 +65,22 @@ class Chunk:
 def located_users(chunk: Chunk) -> list[Located]:
     """Return every user of a chunk, located by every scheme, users first."""
     setup, facts = chunk.setup, chunk.setup.facts()
-    schemes = [(scheme_label(options), _scheme(options, facts)) for options in setup.schemes]
-    cell_seed, rows = (chunk.seed, setup.digest()), []
+    model, cell_seed, rows = BoundModel(facts), (chunk.seed, setup.digest()), []
     for number in range(chunk.first_user, chunk.first_user + chunk.users):
         user = drawn_user(setup, facts, np.random.default_rng((*cell_seed, number, _DRAW)))
-        for label, scheme in schemes:
+        for options in setup.schemes:
             # a radio of its own, or what a scheme hears would depend on who was there before
             radio = _radio(setup, facts, np.random.default_rng((*cell_seed, number, _RADIO)))
             row = Located(
                 cell=chunk.cell,
                 user=number,
-                scheme=label,
+                scheme=scheme_label(options),
                 truth_range_m=user.range_m,
                 truth_angle_rad=user.angle_rad,
                 visible_subarrays=user.visible_subarrays,
             )
-            rows.append(_located(row, scheme, radio, user))
+            row = _located(row, _scheme(options, facts), radio, user)
+            rows.append(row if row.failure else _bounded(row, model, radio.heard, user, unknown_of(options)))
     return rows
 
 
@@ -83,12 +89,14 @@ def drawn_user(setup: Setup, facts: TestbedFacts, rng: np.random.Generator) -> U
     draw, region = setup.draw, setup.region
     place_rng, mask_rng, path_rng, clock_rng = rng.spawn(4)
     low_m, high_m = draw.range_m or region.range_m
-    share, turn = place_rng.random(2)
+    share, turn, edge = place_rng.random(3)
     if draw.uniform_in == "range":
         range_m = low_m + share * (high_m - low_m)
     else:
         range_m = np.sqrt(low_m**2 + share * (high_m**2 - low_m**2))
     low_deg, high_deg = draw.angle_deg or region.angle_deg
+    if edge < draw.edge_share:
+        turn = np.rint(turn)
     timing, carrier = clock_rng.standard_normal(2)
     return User(
         range_m=float(range_m),
@@ -146,6 +154,18 @@ def _located(row: Located, scheme: Scheme, radio: SimulatedRadio, user: User) ->
         error_m=error_m(fix.range_m, fix.angle_rad, user.range_m, user.angle_rad),
         sweeps=fix.sweeps,
         **_self_knowledge(fix),
+    )
+
+
+def _bounded(row: Located, model: BoundModel, heard: Sequence[Heard], user: User, unknown: Unknown) -> Located:
+    bound = model.bound(heard, user, unknown)
+    if bound is None:
+        return row
+    return msgspec.structs.replace(
+        row,
+        bound_range_m=bound.range_rms_m,
+        bound_angle_rad=bound.angle_rms_rad,
+        bound_error_m=bound.position_rms_m(user.range_m),
     )
 
 

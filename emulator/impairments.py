@@ -47,6 +47,21 @@ def noisy(received: ComplexArray, noise: Noise, rng: np.random.Generator, *, spa
             return received.copy()
 
 
+def flat_sigma2_w(received: ComplexArray, noise: Noise, *, spacing_hz: float) -> float | None:
+    """Return the noise power that `noisy` adds to each sample, as it stands to pilots of unit power per subcarrier.
+
+    There is no such number, and None is returned, where there is no noise or it differs between subcarriers.
+    """
+    match noise:
+        case SweepMean():
+            return sweep_mean_sigma2_w(received, noise.snr_db)
+        case LinkBudget():
+            power_w = link_budget_amplitude(noise, received.shape[-1]) ** 2
+            return link_budget_sigma2_w(noise, spacing_hz) / power_w
+        case PerSubcarrier() | NoNoise():
+            return None
+
+
 def circular_noise(rng: np.random.Generator, sigma2_w: float | Floats, shape: tuple[int, ...]) -> ComplexArray:
     """Return circular complex Gaussian noise of this variance, which broadcasts to ``shape``."""
     parts = rng.standard_normal((*shape, 2))

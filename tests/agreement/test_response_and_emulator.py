@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from bs_controller.beams import fitted, setting_from_focus
+from bs_controller.grouped_response import GroupedResponse
 from bs_controller.response import DownlinkResponse
-from bs_controller.sweeps import Trajectory
+from bs_controller.sweeps import GroupFoci, Trajectory
 from emulator.downlink import DownlinkEmulator
 from emulator.scene import Position
 from protocol.testbed import FrontEndLimits, Setting, default_facts
@@ -46,3 +47,14 @@ def test_both_hide_the_same_subarrays(visible: tuple[int, ...]) -> None:
 def test_both_mean_the_same_by_a_rounded_setting() -> None:
     setting = fitted(setting_from_focus(FORWARD, FACTS), COARSE)
     assert relative_difference(setting, 12.0, -0.4, (0, 1, 2, 3)) < TOLERANCE
+
+
+def test_both_join_groups_of_subcarriers_to_the_same_sweep() -> None:
+    ranges_m = tuple(np.linspace(6, 20, 16).tolist())
+    setting = setting_from_focus(GroupFoci(range_m=ranges_m, angle_rad=(0.3,) * 16, groups_per_pilot=1), FACTS)
+    mask = np.isin(FACTS.downlink.array.element_subarray, (0, 2, 3)).astype(np.float64)
+    emulator = DownlinkEmulator(FACTS.downlink, FACTS.speed_of_light_m_s)
+    theirs = emulator.received(setting, Position(range_m=11.0, angle_rad=0.31), mask)
+    response = GroupedResponse(FACTS, setting)
+    ours = response.gain(11.0) * response.seen_with_derivatives(11.0, 0.31, (0, 2, 3)).value
+    assert np.linalg.norm(ours - theirs) < TOLERANCE * np.linalg.norm(theirs)

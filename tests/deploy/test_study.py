@@ -107,7 +107,12 @@ def test_resolved_study_is_the_same_study_without_the_testbed_file(file: Path, t
 
 def test_shipped_studies_can_be_read() -> None:
     files = sorted((ROOT / "deploy" / "studies").glob("*.yaml"))
-    assert {path.name for path in files} >= {"cbs-snr.yaml", "smoke.yaml"}
+    assert {path.name for path in files} >= {
+        "cbs-snr.yaml",
+        "likelihood-bound.yaml",
+        "likelihood-impairments.yaml",
+        "smoke.yaml",
+    }
     assert all(read_study(path).cells for path in files)
 
 
@@ -178,6 +183,10 @@ def test_summary_is_of_the_rows_of_its_cell_and_scheme(file: Path, tmp_path: Pat
     assert (line["cell"], line["scheme"], line["n"], line["downlink_noise.snr_db"]) == (1, "cbs_bt(rounds=2)", 5, 20.0)
     square = sum((row["range_m"] - row["truth_range_m"]) ** 2 for row in rows) / 5
     assert line["range_rmse_m"] == pytest.approx(math.sqrt(square), rel=1e-12)  # rounding
+    bound_square = sum(row["bound_range_m"] ** 2 for row in rows) / 5
+    assert line["range_ratio"] == pytest.approx(math.sqrt(square / bound_square), rel=1e-12)
+    assert line["range_ratio_low"] < line["range_ratio"] < line["range_ratio_high"]
+    assert line["nees"] is line["wrong_mask_rate"] is None  # the scheme says nothing of its errors
     assert line["range_rmse_low_m"] < line["range_rmse_m"] < line["range_rmse_high_m"]
 
 
@@ -261,6 +270,8 @@ def test_command_prints_one_document_and_leaves_results_beside_the_resolved_file
 def test_command_prints_a_table_for_people_and_progress_beside_it(file: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["study", str(file), "--out", str(tmp_path / "out"), "--workers", "1"])
     assert "cbs_bt(rounds=2)" in result.stdout
+    assert "bound" in result.stdout
+    assert "nees" not in result.stdout  # no scheme of this study has a covariance
     assert "little: 10 of 10 users" in result.stderr
 
 

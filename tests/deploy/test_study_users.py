@@ -12,6 +12,7 @@ from deploy import study_users
 from deploy.simulation import SimulatedRadio, User, locate
 from deploy.study_file import read_study
 from deploy.study_users import Chunk, drawn_user, located_users
+from emulator.config import NoNoise
 from tests.deploy.studies import setup_of, users_of
 
 # --- users -----------------------------------------------------------------------------------------------------------
@@ -68,6 +69,28 @@ def test_users_are_uniform_in_range_and_angle_over_the_region(file: Path) -> Non
 def test_users_are_uniform_in_area_where_asked(file: Path) -> None:
     users = users_of(setup_of(file, range_m=[2, 10], uniform_in="area"), 1000)
     assert stats.kstest([(user.range_m**2 - 4) / 96 for user in users], "uniform").pvalue > 0.01  # as above
+
+
+def test_share_of_users_is_exactly_on_either_edge_and_the_others_stay(file: Path) -> None:
+    users, others = users_of(setup_of(file, edge_share=0.2), 1000), users_of(setup_of(file), 1000)
+    on_edge = [user for user in users if abs(user.angle_rad) == np.deg2rad(60)]
+    # binomial: standard deviations of 1.3 % of 1000, and of 7 % of half of 200; four of them
+    assert len(on_edge) == pytest.approx(200, abs=52)
+    assert sum(user.angle_rad > 0 for user in on_edge) == pytest.approx(len(on_edge) / 2, rel=0.28)
+    assert all(user in others for user in users if user not in on_edge)
+
+
+def test_bound_is_kept_beside_the_fix_and_absent_where_there_is_none(file: Path) -> None:
+    setup = read_study(file).cells[1].setup
+    rows = located_users(Chunk(cell=1, setup=setup, seed=7, first_user=0, users=2))
+    for row in rows:
+        assert row.bound_range_m is not None
+        assert row.bound_angle_rad is not None
+        expected = math.hypot(row.bound_range_m, row.truth_range_m * row.bound_angle_rad)
+        assert row.bound_error_m == pytest.approx(expected, rel=1e-12)
+    silent = msgspec.structs.replace(setup, downlink_noise=NoNoise())
+    rows = located_users(Chunk(cell=1, setup=silent, seed=7, first_user=0, users=1))
+    assert {row.bound_range_m for row in rows} == {None}
 
 
 def test_random_masks_are_all_non_empty_subsets_alike(file: Path) -> None:

@@ -10,6 +10,7 @@ from emulator.impairments import (
     element_amplitude,
     element_delay_error_s,
     element_phase_error_rad,
+    flat_sigma2_w,
     link_budget_sigma2_w,
     noisy,
     phase_noise_rad,
@@ -241,3 +242,19 @@ def test_late_pilot_turns_as_one_from_farther_away_does() -> None:
     tone = np.ones(64, dtype=np.complex128)
     farther = np.exp(2j * np.pi * grid.offset_hz * 0.299792458 / SPEED_OF_LIGHT_M_S)
     np.testing.assert_allclose(with_timing_offset(tone, 1e-9, grid.spacing_hz), farther, atol=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("noise", "amplitude"),
+    [(SweepMean(snr_db=3.0), 1.0), (LinkBudget(transmit_power_dbm=-90.0, noise_figure_db=5.0), np.sqrt(1e-12 / 2))],
+)
+def test_flat_noise_power_is_what_is_added_to_pilots_of_one_watt(noise: Noise, amplitude: float) -> None:
+    stated_w = flat_sigma2_w(grid(), noise, spacing_hz=SPACING_HZ)
+    added_w = noise_power_w(grid(), noise, amplitude) / amplitude**2
+    assert stated_w is not None
+    np.testing.assert_allclose(added_w, stated_w, rtol=FIVE_SIGMA)
+
+
+@pytest.mark.parametrize("noise", [PerSubcarrier(snr_db=3.0), NoNoise()])
+def test_noise_that_is_not_flat_has_no_flat_power(noise: Noise) -> None:
+    assert flat_sigma2_w(grid(), noise, spacing_hz=SPACING_HZ) is None
