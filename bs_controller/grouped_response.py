@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.response import Derivatives, DownlinkResponse
+from bs_controller.response import Derivatives, DownlinkResponse, Window
 from protocol.testbed import Setting, TestbedFacts
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ class GroupedResponse:
         size = count // groups
         self.frequency_hz: Floats = facts.downlink.grid.frequency_hz
         self._parts = tuple(
-            DownlinkResponse(facts, _group(setting, group), subcarriers=slice(group * size, (group + 1) * size))
+            DownlinkResponse(facts, _group(setting, group), window=Window(first=group * size, count=size))
             for group in range(groups)
         )
 
@@ -57,11 +57,7 @@ class GroupedResponse:
     def seen_with_derivatives(self, range_m: float, angle_rad: float, visible: Sequence[int]) -> Derivatives:
         """Return what a user sees of these sub-arrays together, ``(subcarrier,)``."""
         parts = [part.seen_with_derivatives(range_m, angle_rad, visible) for part in self._parts]
-        return Derivatives(
-            value=np.concatenate([part.value for part in parts]),
-            by_range_m=np.concatenate([part.by_range_m for part in parts]),
-            by_angle_rad=np.concatenate([part.by_angle_rad for part in parts]),
-        )
+        return Derivatives(rows=np.concatenate([part.rows for part in parts], axis=-1))
 
 
 def _group(setting: Setting, group: int) -> Setting:
