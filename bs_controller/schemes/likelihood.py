@@ -23,6 +23,7 @@ from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Candidate, 
 from bs_controller.estimation.lobes import NATS, Lobe, lobes
 from bs_controller.estimation.newton import Estimate, Observation, most_likely
 from bs_controller.estimation.quality import covariance_from_information, goodness_of_fit, rival_share
+from bs_controller.estimation.second_look import LARGEST_CURVATURE_GAIN, WORTH_A_LOOK_SHARE, second_look
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.answers import complex_from
 from bs_controller.schemes.cbs import range_trajectory
@@ -37,16 +38,15 @@ ComplexArray = npt.NDArray[np.complex128]
 class LikelihoodOptions(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="likelihood", tag_field="scheme"
 ):
-    """Which sweeps are sent, how far beyond the region, and from when on a rival path makes a fix suspect.
+    """Which sweeps are sent, how far beyond the region, and from when on an earlier path makes a fix suspect.
 
-    ``rival_db``: the brightest band that an angle sweep leaves unexplained, relative to the brightest that is explained. At
-    -7 dB no fix more than 10 cm off went unflagged (0 of 33 among 900 with two echoes at -6 or -3 dB), none of 400 without
-    echoes at 0 dB or more was flagged, and of the good fixes a quarter is flagged with echoes at -10 dB, 70 % at -6 dB.
+    ``earlier_db``: the power of a line of sight nearer than the fix in what the angle sweeps leave unexplained, relative to
+    the fitted path. No echo arrives before the line of sight, so that such a path says that an echo was fitted.
     """
 
     plan: Literal["angle_range", "pair"] = "angle_range"
     margin_deg: Annotated[float, Meta(ge=0, le=10)] = 2.0
-    rival_db: Annotated[float, Meta(lt=0, ge=-60)] = -7.0
+    earlier_db: Annotated[float, Meta(le=0, ge=-60)] = -2.0
 
 
 @dataclass(slots=True)
@@ -120,11 +120,6 @@ class Likelihood:
         return feedback.samples, feedback.pilots
 
     def _fix(self, estimate: Estimate, sweeps: Sequence[AngleSweep], pilots: int) -> Fix:
-        rivals = [
-            rival_share(sweep.samples, residual, LIT_BOX)
-            for sweep, residual in zip(sweeps, estimate.residuals, strict=False)  # angle sweeps come first
-        ]
-        suspect = max(rivals) > 10 ** (self.options.rival_db / 10)
         return Fix(
             range_m=estimate.range_m,
             angle_rad=estimate.angle_rad,
@@ -132,8 +127,17 @@ class Likelihood:
             covariance=covariance_from_information(estimate.information),
             visibility=Visibility(subarrays=tuple(np.flatnonzero(estimate.mask).tolist())),
             fit=goodness_of_fit(estimate.residuals),
-            integrity=Integrity.SUSPECT if suspect else Integrity.TRUSTED,
+            integrity=Integrity.SUSPECT if self._is_suspect(estimate, sweeps) else Integrity.TRUSTED,
         )
+
+    def _is_suspect(self, estimate: Estimate, sweeps: Sequence[AngleSweep]) -> bool:
+        residuals = estimate.residuals[: len(sweeps)]  # angle sweeps come first
+        pairs = zip(sweeps, residuals, strict=True)
+        if max(rival_share(sweep.samples, left, LIT_BOX) for sweep, left in pairs) < WORTH_A_LOOK_SHARE:
+            return False
+        look = second_look(self._workspace().searcher, sweeps, residuals, estimate.range_m, estimate.angle_rad)
+        earlier_share = 10 ** (self.options.earlier_db / 10)
+        return look.earlier_share > earlier_share or look.curvature_gain > LARGEST_CURVATURE_GAIN
 
     def _best_of(self, observations: Sequence[Observation], candidates: Sequence[Candidate]) -> Estimate:
         """Return the most likely of what the candidates converge to, leaving out those that start far below the best."""
