@@ -90,7 +90,10 @@ class Candidate:
 
 
 class Searcher:
-    """Finds candidates for one testbed; owns a plan and tables, one thread at a time."""
+    """Finds candidates for one testbed; owns a plan and tables, one thread at a time.
+
+    ``nearest_m`` is the smallest range of the region.
+    """
 
     def __init__(self, facts: TestbedFacts) -> None:
         grid, array, region = facts.downlink.grid, facts.downlink.array, facts.region
@@ -110,6 +113,7 @@ class Searcher:
         self._range_m = np.arange(max(low, self._bin_m), high, self._bin_m)
         self._range_bin = np.rint(self._range_m / self._bin_m).astype(np.intp)
         self._common: dict[Trajectory, CommonSweep] = {}
+        self.nearest_m = region.range_min_m
 
     def angle_sweep(self, samples: ComplexArray, trajectory: Trajectory, setting: Setting) -> AngleSweep:
         """Return samples of a sweep over the angle with what they say at once."""
@@ -183,6 +187,22 @@ class Searcher:
             fine_m = np.maximum(best.range_m + shifts_m, self._bin_m).tolist()
             found += [self._towards(turned, range_m, everywhere) for range_m in fine_m]
         return found
+
+    def towards_bright_bands(self, sweeps: Sequence[AngleSweep], range_m: Floats) -> list[Candidate]:
+        """Return the best direction and mask towards each bright band of the first sweep at each of some ranges."""
+        turned = [[replace(sweep, lit_sine=sine) for sweep in sweeps] for sine in _brightest_sines(sweeps[0])]
+        return [self._towards(band, place_m, self._masks[-1]) for band in turned for place_m in range_m.tolist()]
+
+    def curvature_share(self, sweeps: Sequence[AngleSweep], range_m: float, angle_rad: float, radius_m: float) -> float:
+        """Return the share of the energy that waves explain which come a range's delay late, but curved by a radius.
+
+        The waves of a line of sight have the range for their radius. Directions around an angle and all masks are tried.
+        """
+        extra_s = (range_m - radius_m) / self._facts.speed_of_light_m_s
+        early = np.exp(-2j * np.pi * self._facts.downlink.grid.frequency_hz * extra_s)
+        moved = [replace(sweep, samples=sweep.samples * early) for sweep in sweeps]
+        shares = [self._direction_shares(sweep, radius_m, float(np.sin(angle_rad))) for sweep in moved]
+        return float(np.mean(shares, axis=0).max())
 
     def at_range(self, sweep: AngleSweep, range_m: float, aim_rad: float) -> Candidate:
         """Return the best direction and mask at a known range, around where the user was lit and around an aim."""

@@ -67,13 +67,14 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The most likely position and mask."""
+    """The most likely position and mask, and what was left of the samples there."""
 
     range_m: float
     angle_rad: float
     mask: Floats  # (subarray,)
     log_likelihood: float
     information: Floats  # (2, 2) Fisher information of range, m, and angle, rad, at the estimated noise
+    residuals: tuple[ComplexArray, ...]  # one (subcarrier,) per observation
     evaluations: int
 
 
@@ -87,6 +88,7 @@ class _Point:
     log_likelihood: float
     slope: tuple[float, float]  # of the log-likelihood, by range and angle
     curvature: tuple[float, float, float]  # information of range, of both, of angle
+    fits: tuple[tuple[complex, ComplexArray], ...]  # gain and response (subcarrier,) of each observation
 
     def step(self) -> tuple[float, float]:
         """Return the Gauss-Newton step in range and angle."""
@@ -100,15 +102,6 @@ class _Point:
         """Return twice the gain of log-likelihood that the step promises."""
         (dr, da), (x, y) = self.step(), self.slope
         return dr * x + da * y
-
-
-def residual_at(estimate: Estimate, observation: Observation) -> ComplexArray:
-    """Return what the best gain leaves of an observation at an estimate, ``(subcarrier,)``."""
-    visible = np.flatnonzero(estimate.mask).tolist()
-    value = observation.response.seen_value(estimate.range_m, estimate.angle_rad, visible)
-    gain = np.vdot(value, observation.samples) / np.vdot(value, value).real
-    residual: ComplexArray = observation.samples - gain * value
-    return residual
 
 
 class UnresolvableError(RuntimeError):
@@ -155,6 +148,9 @@ def most_likely(
         mask=point.mask,
         log_likelihood=point.log_likelihood,
         information=np.array([[of_range, of_both], [of_both, of_angle]]),
+        residuals=tuple(
+            one.samples - gain * value for one, (gain, value) in zip(observations, point.fits, strict=True)
+        ),
         evaluations=evaluations,
     )
 
@@ -200,6 +196,7 @@ def _evaluated(observations: Sequence[Observation], range_m: float, angle_rad: f
     """
     visible = np.flatnonzero(mask).tolist()
     likelihood, by_range, by_angle, of_range, of_both, of_angle = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    fits = []
     for one in observations:
         rows = one.response.seen_with_derivatives(range_m, angle_rad, visible).rows
         conjugate = rows.conj()
@@ -215,6 +212,7 @@ def _evaluated(observations: Sequence[Observation], range_m: float, angle_rad: f
         of_both += power * (ra - u_r.conjugate() * u_a / norm.real).real
         of_angle += power * (aa.real - abs(u_a) ** 2 / norm.real)
         likelihood -= one.count * math.log(left)
+        fits.append((gain, rows[0]))
     return _Point(
         range_m=range_m,
         angle_rad=angle_rad,
@@ -222,4 +220,5 @@ def _evaluated(observations: Sequence[Observation], range_m: float, angle_rad: f
         log_likelihood=likelihood,
         slope=(by_range, by_angle),
         curvature=(of_range, of_both, of_angle),
+        fits=tuple(fits),
     )

@@ -36,9 +36,18 @@ class Reducer:
 
     def lit(self, sweep: AngleSweep) -> Observation:
         """Return the part of an angle sweep that the user is lit in."""
+        first, last = self._ends(sweep)
+        return Observation.of(sweep.samples[first:last], self._lit.steered(sweep.setting, first))
+
+    def left(self, sweep: AngleSweep, residual: ComplexArray) -> ComplexArray:
+        """Return a sweep with its lit part, `lit`, replaced by what was left of it, ``(subcarrier,)``."""
+        first, last = self._ends(sweep)
+        return np.concatenate([sweep.samples[:first], residual, sweep.samples[last:]])
+
+    def _ends(self, sweep: AngleSweep) -> tuple[int, int]:
         count = self._lit.window.count
         first = min(max(round(sweep.lit) - count // 2, 0), sweep.samples.size - count)
-        return Observation.of(sweep.samples[first : first + count], self._lit.steered(sweep.setting, first))
+        return first, first + count
 
     def blocks(self, samples: ComplexArray, setting: Setting, range_m: float, angle_rad: float) -> Observation:
         """Return sums over neighbours of a range sweep, which turn alike once the delay of a supposed position is taken off."""

@@ -21,9 +21,10 @@ from msgspec import Meta
 from bs_controller.beams import setting_from_focus
 from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Candidate, Searcher
 from bs_controller.estimation.lobes import NATS, Lobe, lobes
-from bs_controller.estimation.newton import Estimate, Observation, most_likely, residual_at
+from bs_controller.estimation.newton import Estimate, Observation, most_likely
 from bs_controller.estimation.quality import covariance_from_information, goodness_of_fit, rival_share
 from bs_controller.estimation.reduced import Reducer
+from bs_controller.estimation.second_look import LARGEST_CURVATURE_GAIN, WORTH_A_LOOK_SHARE, second_look
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.answers import complex_from
 from bs_controller.schemes.cbs import range_trajectory
@@ -38,16 +39,15 @@ ComplexArray = npt.NDArray[np.complex128]
 class LikelihoodOptions(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="likelihood", tag_field="scheme"
 ):
-    """Which sweeps are sent, how far beyond the region, and from when on a rival path makes a fix suspect.
+    """Which sweeps are sent, how far beyond the region, and from when on an earlier path makes a fix suspect.
 
-    ``rival_db``: the brightest band that an angle sweep leaves unexplained, relative to the brightest that is explained. At
-    -7 dB no fix more than 10 cm off went unflagged (0 of 33 among 900 with two echoes at -6 or -3 dB), none of 400 without
-    echoes at 0 dB or more was flagged, and of the good fixes a quarter is flagged with echoes at -10 dB, 70 % at -6 dB.
+    ``earlier_db``: the power of a line of sight nearer than the fix in what the angle sweeps leave unexplained, relative to
+    the fitted path. No echo arrives before the line of sight, so that such a path says that an echo was fitted.
     """
 
     plan: Literal["angle_range", "pair"] = "angle_range"
     margin_deg: Annotated[float, Meta(ge=0, le=10)] = 2.0
-    rival_db: Annotated[float, Meta(lt=0, ge=-60)] = -7.0
+    earlier_db: Annotated[float, Meta(le=0, ge=-60)] = -2.0
 
 
 @dataclass(slots=True)
@@ -95,7 +95,8 @@ class Likelihood:
         sweeps, work = (forward, backward), self._workspace()
         candidates = work.searcher.from_angle_sweeps(sweeps)
         whole = [Observation.of(sweep.samples, work.whole.steered(sweep.setting)) for sweep in sweeps]
-        return self._fix(self._best_of(whole, candidates[:1]), whole, sweeps, pilots + more)
+        best = self._best_of(whole, candidates[:1])
+        return self._fix(best, sweeps, best.residuals, pilots + more)
 
     def _located_by_range_sweep(self) -> Localization:
         angle, pilots = yield from self._angle_swept(forward=True)
@@ -110,9 +111,8 @@ class Likelihood:
             reduced = [work.reducer.lit(angle), work.reducer.blocks(samples, setting, *at)]
             estimates.append(self._best_of(reduced, [candidate]))
         best = max(estimates, key=lambda estimate: estimate.log_likelihood)
-        settings = ((angle.samples, angle.setting), (samples, setting))
-        whole = [Observation.of(received, work.whole.steered(sent)) for received, sent in settings]
-        return self._fix(best, whole, (angle,), pilots + more)
+        left = work.reducer.left(angle, best.residuals[0])
+        return self._fix(best, (angle,), (left,), pilots + more)
 
     def _angle_swept(self, *, forward: bool) -> Generator[Sweep, Answer, tuple[AngleSweep, int]]:
         trajectory = self._common(forward=forward)
@@ -127,22 +127,25 @@ class Likelihood:
             raise EmptyFeedbackError("all samples of a sweep are zero, so there is nothing to fit")
         return feedback.samples, feedback.pilots
 
-    def _fix(self, estimate: Estimate, whole: Sequence[Observation], sweeps: Sequence[AngleSweep], pilots: int) -> Fix:
-        residuals = [residual_at(estimate, observation) for observation in whole]
-        rivals = [
-            rival_share(sweep.samples, residual, LIT_BOX)
-            for sweep, residual in zip(sweeps, residuals, strict=False)  # angle sweeps come first
-        ]
-        suspect = max(rivals) > 10 ** (self.options.rival_db / 10)
+    def _fix(self, estimate: Estimate, sweeps: Sequence[AngleSweep], left: Sequence[ComplexArray], pilots: int) -> Fix:
+        """Return the fix, doubted by what the estimate leaves of all subcarriers of the angle sweeps."""
         return Fix(
             range_m=estimate.range_m,
             angle_rad=estimate.angle_rad,
             sweeps=pilots,
             covariance=covariance_from_information(estimate.information),
             visibility=Visibility(subarrays=tuple(np.flatnonzero(estimate.mask).tolist())),
-            fit=goodness_of_fit(residuals),
-            integrity=Integrity.SUSPECT if suspect else Integrity.TRUSTED,
+            fit=goodness_of_fit(estimate.residuals),
+            integrity=Integrity.SUSPECT if self._is_suspect(estimate, sweeps, left) else Integrity.TRUSTED,
         )
+
+    def _is_suspect(self, estimate: Estimate, sweeps: Sequence[AngleSweep], left: Sequence[ComplexArray]) -> bool:
+        pairs = zip(sweeps, left, strict=True)
+        if max(rival_share(sweep.samples, residual, LIT_BOX) for sweep, residual in pairs) < WORTH_A_LOOK_SHARE:
+            return False
+        look = second_look(self._workspace().searcher, sweeps, left, estimate.range_m, estimate.angle_rad)
+        earlier_share = 10 ** (self.options.earlier_db / 10)
+        return look.earlier_share > earlier_share or look.curvature_gain > LARGEST_CURVATURE_GAIN
 
     def _best_of(self, observations: Sequence[Observation], candidates: Sequence[Candidate]) -> Estimate:
         """Return the most likely of what the candidates converge to, leaving out those that start far below the best."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bs_controller.estimation.masks import log_likelihood
-from bs_controller.estimation.newton import Observation, UnresolvableError, most_likely, residual_at
+from bs_controller.estimation.newton import Observation, UnresolvableError, most_likely
 from bs_controller.estimation.quality import covariance_from_information
 from tests.bs_controller.hearing import ALL, BACKWARD, FORWARD, heard, noise, response_of
 
@@ -65,8 +65,7 @@ def test_wrong_mask_at_the_start_is_corrected(visible: tuple[int, ...]) -> None:
 def test_residual_is_what_the_best_gain_leaves() -> None:
     observations = observed(15.0, 0.2, ALL, 10, seed=5)
     best = most_likely(observations, 15.0, 0.2, FULL)
-    for one in observations:
-        residual = residual_at(best, one)
+    for residual, one in zip(best.residuals, observations, strict=True):
         signal = np.mean(np.abs(one.samples) ** 2) - np.mean(np.abs(residual) ** 2)
         # the ratio of two means of 2048 exponentials has a standard deviation of 3 %
         assert signal / np.mean(np.abs(residual) ** 2) == pytest.approx(10, rel=0.12)

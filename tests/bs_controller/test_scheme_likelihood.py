@@ -112,14 +112,28 @@ def test_errors_follow_the_covariance_that_fixes_state(scheme: Scheme) -> None:
     assert np.mean(squares) == pytest.approx(2, abs=4 * 2 / np.sqrt(40))
 
 
-def test_fix_beside_a_strong_second_path_is_suspect() -> None:
+def pair_among(places: list[tuple[complex, float, float]]) -> Fix:
+    """The pair's fix of several paths, each as strong, far and in the direction as said."""
     localization = PAIR.locate()
     next(localization)
-    samples = [heard(focus, 14.0, 0.6) + 0.8 * heard(focus, 30.0, -0.4) for focus in (FORWARD, BACKWARD)]
-    localization.send(ComplexFeedback(samples=samples[0]))
+    samples = [sum(gain * heard(focus, r_m, theta) for gain, r_m, theta in places) for focus in (FORWARD, BACKWARD)]
+    localization.send(ComplexFeedback(samples=np.asarray(samples[0])))
     with pytest.raises(StopIteration) as end:
-        localization.send(ComplexFeedback(samples=samples[1]))
-    assert end.value.value.integrity is Integrity.SUSPECT
+        localization.send(ComplexFeedback(samples=np.asarray(samples[1])))
+    fix: Fix = end.value.value
+    return fix
+
+
+def test_fix_on_a_path_that_another_precedes_is_suspect() -> None:
+    fix = pair_among([(0.85, 14.0, 0.6), (1.0, 30.0, -0.4)])
+    assert fix.range_m == pytest.approx(30.0, abs=0.1)  # the stronger is fitted
+    assert fix.integrity is Integrity.SUSPECT
+
+
+def test_fix_on_the_first_path_is_trusted_beside_an_echo_nearly_as_strong() -> None:
+    fix = pair_among([(1.0, 14.0, 0.6), (0.85, 30.0, -0.4)])
+    assert fix.range_m == pytest.approx(14.0, abs=0.1)
+    assert fix.integrity is Integrity.TRUSTED
 
 
 def test_localizations_of_several_threads_do_not_disturb_each_other() -> None:
