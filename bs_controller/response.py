@@ -91,6 +91,7 @@ class DownlinkResponse:
         *,
         window: Window | None = None,
         falls_with_frequency: bool = True,
+        tolerance: float = NUFFT_TOLERANCE,
     ) -> None:
         """Prepare the plans for one setting.
 
@@ -104,6 +105,8 @@ class DownlinkResponse:
             Which subcarriers to compute, by default all.
         falls_with_frequency
             Whether the gain is that of free space, proportional to ``1 / f_m``, or flat over the band.
+        tolerance
+            Of the transforms, relative to what the tones bring unaligned.
 
         Raises
         ------
@@ -117,6 +120,7 @@ class DownlinkResponse:
         self._subarrays = array.subarrays
         self._per_subarray = array.elements // array.subarrays
         self._first_hz, self._spacing_hz, self._subcarriers = grid.first_hz, grid.spacing_hz, grid.count
+        self._tolerance = tolerance
         self._falls_with_frequency = falls_with_frequency
         self._window = window or Window(first=0, count=grid.count)
         self._plans: dict[int, ToneSums] = {}
@@ -257,5 +261,5 @@ class DownlinkResponse:
 
     def _plan(self, sums: int) -> ToneSums:
         if sums not in self._plans:
-            self._plans[sums] = ToneSums(self._window.count, self._element_x_m.size, sums, NUFFT_TOLERANCE)
+            self._plans[sums] = ToneSums(self._window.count, self._element_x_m.size, sums, self._tolerance)
         return self._plans[sums]

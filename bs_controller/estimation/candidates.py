@@ -35,6 +35,7 @@ FLOOR_SHARE = 0.1
 # Energy explained neither by the best start nor by noise from which on a user is taken to have echoes. Starts lose 5 % to
 # the steps of the search; two echoes at -10 dB are 17 %.
 SHARE_OF_ECHOES = 0.1
+SHARE_OF_START = 0.93  # of what is not noise, that a right start explains at least: see above
 ECHO_STEP_M = 1.0
 ECHO_BOX = 32  # subcarriers
 ECHOES = 3
@@ -158,15 +159,19 @@ class Searcher:
         )
 
     def from_angle_sweeps(self, sweeps: Sequence[AngleSweep]) -> list[Candidate]:
-        """Return the best candidates of different masks that one or more angle sweeps speak for, best first.
+        """Return candidates that angle sweeps speak for, best first; one that leaves nothing but noise ends the search.
 
-        Where one sweep alone is ambiguous, the rivals are among them.
+        Where one sweep alone is ambiguous, the likeliest need not be the right one.
         """
         heights, best = self._best_ranges(sweeps, self._range_bin[::RANGE_STRIDE])
-        order = np.argsort(-heights)[:RIVALS].tolist()
-        near = [k for k in order if heights[k] > heights[order[0]] - RIVAL_NATS]
-        found = [self._towards(sweeps, float(self._range_m[RANGE_STRIDE * best[k]]), self._masks[k]) for k in near]
-        if max(candidate.share for candidate in found) < 1 - _noise_share(sweeps) - SHARE_OF_ECHOES:
+        order, clean, found = np.argsort(-heights)[:RIVALS].tolist(), 1 - _noise_share(sweeps), list[Candidate]()
+        for k in order:
+            if heights[k] <= heights[order[0]] - RIVAL_NATS:
+                break
+            found.append(self._towards(sweeps, float(self._range_m[RANGE_STRIDE * best[k]]), self._masks[k]))
+            if found[-1].mask_is_clear and found[-1].share > SHARE_OF_START * clean:
+                return found[-1:]
+        if max(candidate.share for candidate in found) < clean - SHARE_OF_ECHOES:
             found += self._among_echoes(sweeps)
         return sorted(found, key=lambda candidate: -candidate.log_likelihood)
 
@@ -318,10 +323,11 @@ def _brightest_sines(sweep: AngleSweep) -> list[float]:
 
 def _noise_share(sweeps: Sequence[AngleSweep]) -> float:
     """Return the share of noise in the energy, by the darker quarter of the delay axis, which echoes leave alone."""
-    quarter = [
-        float(np.quantile(sweep.delay_energy, 0.25)) * sweep.delay_energy.size / sweep.energy for sweep in sweeps
-    ]
-    return min(1.0, float(np.mean(quarter) / np.log(4 / 3)))  # a quarter of exponential energies is below ln(4/3)
+    share = 0.0
+    for sweep in sweeps:
+        quarter = sweep.delay_energy.size // 4
+        share += float(np.partition(sweep.delay_energy, quarter)[quarter]) * sweep.delay_energy.size / sweep.energy
+    return min(1.0, share / len(sweeps) / math.log(4 / 3))  # a quarter of exponential energies is below ln(4/3)
 
 
 def two_level_likelihood(held: Floats, bins: Floats, energy: Floats) -> Floats:

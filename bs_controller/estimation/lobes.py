@@ -54,7 +54,7 @@ def lobes(
             block -= 1
         sums = (product.reshape(-1, block) @ np.ones(block)) @ _turns(product.size // block, block * cycles)
         power = sums.real**2 + sums.imag**2
-        energy = np.vdot(received, received).real * np.vdot(response, response).real
+        energy = float(np.vdot(received, received).real * np.vdot(response, response).real)
         likelihood += log_likelihood(power[np.newaxis] / energy, product.size)
     inner = np.flatnonzero((likelihood[1:-1] >= likelihood[:-2]) & (likelihood[1:-1] >= likelihood[2:])) + 1
     if not inner.size:

@@ -22,6 +22,7 @@ GRANULE = 32  # subcarriers; windows are whole multiples, so that they can be su
 # Elements are heard within 0.8 ns of each other in a range sweep, by which a block of this width turns by a twentieth of a
 # cycle; the model knows of it, so that only its energy's loss of 0.3 % counts.
 WIDEST_BLOCK_HZ = 50e6
+TOLERANCE = 1e-7  # of the transforms: noise at 60 dB is ten thousand times as much
 
 
 class Reducer:
@@ -31,8 +32,12 @@ class Reducer:
         """Plan for settings like this one."""
         grid, block = facts.downlink.grid, neighbours(facts.downlink.grid)
         self._facts = facts
-        self._lit = DownlinkResponse(facts, setting, window=Window(first=0, count=lit_subcarriers(facts)))
-        self._blocks = DownlinkResponse(facts, setting, window=Window(first=0, count=grid.count // block, block=block))
+        self._lit = DownlinkResponse(
+            facts, setting, window=Window(first=0, count=lit_subcarriers(facts)), tolerance=TOLERANCE
+        )
+        self._blocks = DownlinkResponse(
+            facts, setting, window=Window(first=0, count=grid.count // block, block=block), tolerance=TOLERANCE
+        )
 
     def lit(self, sweep: AngleSweep) -> Observation:
         """Return the part of an angle sweep that the user is lit in."""
