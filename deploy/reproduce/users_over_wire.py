@@ -169,6 +169,7 @@ def _panels(users: tuple[int, ...], runs: dict[int, dict[str, Served]]) -> tuple
                     y=np.array([getattr(runs[count][label], field) for count in users], dtype=np.float64),
                     style=style,
                     colour=colour,
+                    width=5.0 - 1.2 * colour if field == "sweeps" else None,  # some schemes send as many
                 )
                 for colour, (_, label, name) in enumerate(SCHEMES)
                 for field, suffix, style in fields
