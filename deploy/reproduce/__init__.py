@@ -103,31 +103,42 @@ FIGURES: tuple[Entry, ...] = (
     ),
 )
 
+# of the testbed itself; ``all`` leaves them out
+OWN_FIGURES: tuple[Entry, ...] = (
+    Entry(
+        name="testbed-users",
+        shows="sweeps, time, latency and error against the number of users, over the wire (not a paper's)",
+        module="users_over_wire",
+        function="over_users",
+    ),
+)
+
 
 def figure_lines() -> list[str]:
     """Return the list of figures, one a line; those that cannot be drawn say why."""
-    width = max(len(entry.name) for entry in FIGURES)
+    listed = (*FIGURES, *OWN_FIGURES)
+    width = max(len(entry.name) for entry in listed)
     return [
-        f"{entry.name:<{width}}  {entry.shows}" + (f" ({entry.missing})" if entry.missing else "") for entry in FIGURES
+        f"{entry.name:<{width}}  {entry.shows}" + (f" ({entry.missing})" if entry.missing else "") for entry in listed
     ]
 
 
 def entries(names: list[str]) -> list[Entry]:
-    """Return the figures of these names, in the table's order; ``all`` means every one that can be drawn.
+    """Return the figures of these names, in the table's order; ``all`` means every one of the papers' that can be drawn.
 
     Raises
     ------
     CannotReproduceError
         If a name is unknown, or is asked for by name and cannot be drawn.
     """
-    known = {entry.name: entry for entry in FIGURES}
+    known = {entry.name: entry for entry in (*FIGURES, *OWN_FIGURES)}
     wanted = [entry.name for entry in FIGURES if not entry.missing] if "all" in names else []
     for name in names:
         if name not in known and name != "all":
             raise CannotReproduceError(f"no figure {name!r}; there are {', '.join(known)} and all")
         if name in known and known[name].missing:
             raise CannotReproduceError(f"{name}: {known[name].missing}")
-    return [entry for entry in FIGURES if entry.name in {*wanted, *names}]
+    return [entry for entry in known.values() if entry.name in {*wanted, *names}]
 
 
 def reproduced(entry: Entry, folder: Path, *, quick: bool) -> "Document":

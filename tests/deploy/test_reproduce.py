@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
-from deploy.reproduce import FIGURES, CannotReproduceError, entries, reproduced
+from deploy.reproduce import FIGURES, OWN_FIGURES, CannotReproduceError, entries, reproduced, users_over_wire
 from deploy.reproduce.systems import sector_facts
 from tests.oracles import dense_snapshot, direct_backprojection, linear_distance_m
 
@@ -53,7 +53,7 @@ def _require_three_files(name: str, folder: Path) -> None:
 
 def test_list_names_every_figure_and_why_some_are_missing() -> None:
     output = CliRunner().invoke(app, ["reproduce", "--list"]).output
-    assert [line.split()[0] for line in output.splitlines()] == [entry.name for entry in FIGURES]
+    assert [line.split()[0] for line in output.splitlines()] == [entry.name for entry in (*FIGURES, *OWN_FIGURES)]
     for name in ("cbs-fig9", "cbs-fig10", "cbs-table1"):
         line = next(line for line in output.splitlines() if line.startswith(name + " "))
         assert line.endswith("(needs the networks, not yet available)")
@@ -177,3 +177,16 @@ def test_image_of_the_linear_array_is_the_double_sum() -> None:
         path_m = linear_distance_m(x_m, float(r), float(theta))
         wave = np.exp(2j * np.pi / facts.speed_of_light_m_s * np.outer(path_m, facts.uplink.grid.frequency_hz))
         assert image[i, j] == pytest.approx(abs(np.sum(samples * wave)), abs=1e-9)  # as above
+
+
+def test_all_leaves_out_the_testbed_s_own_figures() -> None:
+    assert [entry.name for entry in entries(["testbed-users"])] == ["testbed-users"]
+    assert "testbed-users" not in DRAWABLE
+
+
+def test_users_over_the_wire_share_the_common_sweeps() -> None:
+    found = users_over_wire.served(3)
+    assert {label: one.fixes for label, one in found.items()} == dict.fromkeys(found, 3)
+    assert found["likelihood.2"].sweeps == 2  # both common to all
+    assert found["cbs"].sweeps == found["likelihood"].sweeps == 1 + 3  # one common, one each
+    assert found["likelihood.2"].error_p99_m < 0.1
