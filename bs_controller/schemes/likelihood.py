@@ -42,7 +42,8 @@ class LikelihoodOptions(
     """Which sweeps are sent, how far beyond the region, and from when on an earlier path makes a fix suspect.
 
     ``earlier_db``: the power of a line of sight nearer than the fix in what the angle sweeps leave unexplained, relative to
-    the fitted path. No echo arrives before the line of sight, so that such a path says that an echo was fitted.
+    the fitted path. No echo arrives before the line of sight, so that such a path says that an echo was fitted. An echo
+    within the line of sight's own beam and delay, which moves a fix by a decimetre, goes unnoticed.
     """
 
     plan: Literal["angle_range", "pair"] = "angle_range"
