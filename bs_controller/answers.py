@@ -14,7 +14,7 @@ from bs_controller.sweeps import (
 )
 from protocol import messages as msg
 from protocol.errors import PeerFaultError
-from protocol.testbed import TestbedFacts
+from protocol.testbed import Setting, TestbedFacts
 
 Report = msg.PeakReport | msg.GroupReport | msg.PowerReport | msg.ComplexReport
 
@@ -31,8 +31,10 @@ def groups_of(sweep: Sweep) -> int:
     return len(sweep.focus.range_m) if isinstance(sweep.focus, GroupFoci) else 1
 
 
-def feedback_from_report(report: Report, sweep: Sweep, facts: TestbedFacts, pilots: int) -> Feedback:
-    """Return what the scheme is sent for a report.
+def feedback_from_report(
+    report: Report, sweep: Sweep, facts: TestbedFacts, pilots: int, applied: Setting | None = None
+) -> Feedback:
+    """Return what the scheme is sent for a report, of a sweep that the front end applied like this if not as asked for.
 
     Raises
     ------
@@ -51,10 +53,12 @@ def feedback_from_report(report: Report, sweep: Sweep, facts: TestbedFacts, pilo
             return GroupFeedback(group=report.group, pilots=pilots)
         case msg.PowerReport():
             _require_shape("7.4", report.power_w.shape, (subcarriers,))
-            return PowerFeedback(power_w=np.asarray(report.power_w, dtype=np.float64), pilots=pilots)
+            return PowerFeedback(power_w=np.asarray(report.power_w, dtype=np.float64), pilots=pilots, applied=applied)
         case msg.ComplexReport():
             _require_shape("7.5", report.samples.shape, (subcarriers,))
-            return ComplexFeedback(samples=np.asarray(report.samples, dtype=np.complex128), pilots=pilots)
+            return ComplexFeedback(
+                samples=np.asarray(report.samples, dtype=np.complex128), pilots=pilots, applied=applied
+            )
 
 
 def snapshot_from_message(message: msg.Snapshot, facts: TestbedFacts) -> Snapshot:

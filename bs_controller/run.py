@@ -21,7 +21,7 @@ from bs_controller.sweeps import Answer, Localization, Scheme, Sounding, Sweep
 from protocol import messages as msg
 from protocol.errors import PeerFaultError
 from protocol.messages import Message, Role
-from protocol.testbed import FrontEndLimits, TestbedFacts
+from protocol.testbed import FrontEndLimits, Setting, TestbedFacts
 
 
 @dataclass(slots=True)
@@ -36,6 +36,16 @@ class _Transmission:
     sent_s: float
     attempts: int = 0
     ready: msg.Ready | None = None
+
+    def applied(self) -> Setting | None:
+        """Return what the front end was told, rounded to its steps already; none of a sounding."""
+        if not isinstance(self.message, msg.Configure):
+            return None
+        return Setting(
+            phase_cycles=np.asarray(self.message.phase_cycles, dtype=np.float64),
+            delay_s=np.asarray(self.message.delay_s, dtype=np.float64),
+            groups_per_pilot=self.message.groups_per_pilot,
+        )
 
 
 class Run:
@@ -264,7 +274,7 @@ class Run:
         request = air.waiting.get(ue)
         if air.ready is None or not isinstance(request, Sweep):
             raise PeerFaultError("5.3", f"no report of epoch {report.epoch} is awaited from {ue}")
-        feedback = feedback_from_report(report, request, self._facts, air.ready.pilots)
+        feedback = feedback_from_report(report, request, self._facts, air.ready.pilots, air.applied())
         self._answered(ue, feedback, _samples(report), now_s)
 
     def _heard_snapshot(self, message: msg.Snapshot, now_s: float) -> None:

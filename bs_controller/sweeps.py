@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.messages import FeedbackKind
+from protocol.testbed import Setting
 
 ComplexArray = npt.NDArray[np.complex128]
 Floats = npt.NDArray[np.float64]
@@ -78,18 +79,20 @@ class GroupFeedback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerFeedback:
-    """Received power of every subcarrier, W, ``(subcarrier,)``."""
+    """Received power of every subcarrier, W, ``(subcarrier,)``, and what the front end applied, if not what was asked for."""
 
     power_w: Floats
     pilots: int = 1
+    applied: Setting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComplexFeedback:
-    """Received sample of every subcarrier, ``(subcarrier,)``, in square roots of W."""
+    """Received sample of every subcarrier, ``(subcarrier,)``, in square roots of W, and the applied setting as for powers."""
 
     samples: ComplexArray
     pilots: int = 1
+    applied: Setting | None = None
 
 
 Feedback = PeakFeedback | GroupFeedback | PowerFeedback | ComplexFeedback

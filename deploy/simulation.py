@@ -19,7 +19,7 @@ from emulator.impairments import flat_sigma2_w, noisy, quantised
 from emulator.scene import Path, Position, Scatterer
 from emulator.uplink import UplinkEmulator
 from protocol.messages import ComplexReport, GroupReport, PeakReport, PowerReport
-from protocol.testbed import TestbedFacts
+from protocol.testbed import Setting, TestbedFacts
 from ue_agent.measure import report_from_samples
 
 ComplexArray = npt.NDArray[np.complex128]
@@ -92,7 +92,7 @@ class SimulatedRadio:
 
     def received(self, sweep: Sweep, user: User) -> tuple[ComplexArray, int]:
         """Return what the user's antenna receives of a sweep, ``(subcarrier,)``, and how many pilots it took."""
-        setting = fitted(setting_from_focus(sweep.focus, self._facts), self._limits)
+        setting = self._setting(sweep)
         applied, _, _ = quantised(setting, self._limits)
         array, grid = self._facts.downlink.array, self._facts.downlink.grid
         seen = np.isin(array.element_subarray, user.visible_subarrays) if user.visible_subarrays else True
@@ -102,6 +102,10 @@ class SimulatedRadio:
         samples = self._by_the_clock_of(user, samples, PilotLayout.of(applied, self._limits, grid))
         noise = self._downlink_noise
         return self._noisy(sweep, samples, noise, grid.spacing_hz), setting.pilots(self._limits)
+
+    def _setting(self, sweep: Sweep) -> Setting:
+        """Return what the controller sends to the front end."""
+        return fitted(setting_from_focus(sweep.focus, self._facts), self._limits)
 
     def _noisy(self, request: Request, samples: ComplexArray, noise: Noise, spacing_hz: float) -> ComplexArray:
         self.heard.append(Heard(request=request, sigma2_w=flat_sigma2_w(samples, noise, spacing_hz=spacing_hz)))
@@ -129,7 +133,7 @@ class SimulatedRadio:
         samples, pilots = self.received(request, user)
         report = report_from_samples(request.kind, 1, samples, groups_of(request))
         assert isinstance(report, PeakReport | GroupReport | PowerReport | ComplexReport)  # noqa: S101 - narrows the type
-        return feedback_from_report(report, request, self._facts, pilots)
+        return feedback_from_report(report, request, self._facts, pilots, self._setting(request))
 
 
 def locate(scheme: Scheme, radio: SimulatedRadio, user: User) -> Fix:

@@ -28,7 +28,7 @@ from bs_controller.estimation.second_look import LARGEST_CURVATURE_GAIN, WORTH_A
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.answers import complex_from
 from bs_controller.schemes.cbs import range_trajectory
-from bs_controller.schemes.wide_sweeps import EmptyFeedbackError, require_room, wide_trajectory
+from bs_controller.schemes.wide_sweeps import EmptyFeedbackError, require_room, setting_of, wide_trajectory
 from bs_controller.sweeps import Answer, Fix, Integrity, Localization, Sweep, Trajectory, Visibility
 from protocol.messages import FeedbackKind
 from protocol.testbed import Setting, TestbedFacts
@@ -53,10 +53,9 @@ class LikelihoodOptions(
 
 @dataclass(slots=True)
 class _Workspace:
-    """What the estimates of one thread share: tables, common settings, and a model to be steered to each sweep."""
+    """What the estimates of one thread share: tables, and models to be steered to each sweep."""
 
     searcher: Searcher
-    settings: dict[bool, Setting]  # forward or not
     whole: DownlinkResponse
     reducer: Reducer
 
@@ -103,8 +102,8 @@ class Likelihood:
         angle, pilots = yield from self._angle_swept(forward=True)
         aim_rad = self._workspace().searcher.from_angle_sweeps((angle,))[0].angle_rad
         trajectory = range_trajectory(self.facts, aim_rad)
-        samples, more = yield from self._swept(trajectory)
-        setting, work = setting_from_focus(trajectory, self.facts), self._workspace()
+        samples, setting, more = yield from self._swept(trajectory)
+        work = self._workspace()
         estimates = []
         for arrival_m in work.searcher.arrivals_m(samples, setting, aim_rad):
             candidate = work.searcher.at_range(angle, arrival_m, aim_rad)
@@ -117,16 +116,16 @@ class Likelihood:
 
     def _angle_swept(self, *, forward: bool) -> Generator[Sweep, Answer, tuple[AngleSweep, int]]:
         trajectory = self._common(forward=forward)
-        samples, pilots = yield from self._swept(trajectory)
-        work = self._workspace()  # of the thread that goes on, which may be another than before the sweep
-        return work.searcher.angle_sweep(samples, trajectory, work.settings[forward]), pilots
+        samples, setting, pilots = yield from self._swept(trajectory)
+        # the workspace of the thread that goes on, which may be another than before the sweep
+        return self._workspace().searcher.angle_sweep(samples, trajectory, setting), pilots
 
-    def _swept(self, trajectory: Trajectory) -> Generator[Sweep, Answer, tuple[ComplexArray, int]]:
+    def _swept(self, trajectory: Trajectory) -> Generator[Sweep, Answer, tuple[ComplexArray, Setting, int]]:
         answer = yield Sweep(focus=trajectory, kind=FeedbackKind.COMPLEX)
         feedback = complex_from(answer, self.facts.downlink.grid.count)
         if not feedback.samples.any():
             raise EmptyFeedbackError("all samples of a sweep are zero, so there is nothing to fit")
-        return feedback.samples, feedback.pilots
+        return feedback.samples, setting_of(feedback, trajectory, self.facts), feedback.pilots
 
     def _fix(self, estimate: Estimate, sweeps: Sequence[AngleSweep], left: Sequence[ComplexArray], pilots: int) -> Fix:
         """Return the fix, doubted by what the estimate leaves of all subcarriers of the angle sweeps."""
@@ -178,12 +177,11 @@ class Likelihood:
     def _workspace(self) -> _Workspace:
         work: _Workspace | None = getattr(self._own, "workspace", None)
         if work is None:
-            settings = {way: setting_from_focus(self._common(forward=way), self.facts) for way in (True, False)}
+            forward = setting_from_focus(self._common(forward=True), self.facts)
             work = _Workspace(
                 searcher=Searcher(self.facts),
-                settings=settings,
-                whole=DownlinkResponse(self.facts, settings[True]),
-                reducer=Reducer(self.facts, settings[True]),
+                whole=DownlinkResponse(self.facts, forward),
+                reducer=Reducer(self.facts, forward),
             )
             self._own.workspace = work
         return work

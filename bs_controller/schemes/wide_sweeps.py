@@ -6,8 +6,8 @@ Without the margin a user at the region's edge would lose half of the subcarrier
 import numpy as np
 
 from bs_controller.beams import setting_from_focus
-from bs_controller.sweeps import Trajectory
-from protocol.testbed import TestbedFacts
+from bs_controller.sweeps import ComplexFeedback, PowerFeedback, Trajectory
+from protocol.testbed import Setting, TestbedFacts
 
 
 class EmptyFeedbackError(ValueError):
@@ -25,6 +25,11 @@ def wide_trajectory(facts: TestbedFacts, margin_deg: float, *, forward: bool) ->
         end_range_m=region.range_min_m,
         end_angle_rad=float(end_rad),
     )
+
+
+def setting_of(feedback: ComplexFeedback | PowerFeedback, focus: Trajectory, facts: TestbedFacts) -> Setting:
+    """Return what was applied for a sweep: a front end of few phase bits points elsewhere than was asked for."""
+    return setting_from_focus(focus, facts) if feedback.applied is None else feedback.applied
 
 
 def require_room(facts: TestbedFacts, margin_deg: float) -> None:

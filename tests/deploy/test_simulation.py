@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from bs_controller import BackprojectionOptions, CbsBtOptions, CbsOptions, default_facts, scheme_from_options
+from bs_controller import (
+    BackprojectionOptions,
+    CbsBtOptions,
+    CbsOptions,
+    LikelihoodOptions,
+    default_facts,
+    scheme_from_options,
+)
 from deploy.simulation import SimulatedRadio, User, locate
 from emulator.config import FrontEndSection, SweepMean
 from emulator.scene import Position, Scatterer
@@ -59,3 +66,13 @@ def test_same_seed_gives_the_same_fix() -> None:
     noise = SweepMean(snr_db=0.0)
     first, second = (locate(scheme, _radio(7, downlink_noise=noise), user) for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("plan", ["angle_range", "pair"])
+def test_likelihood_knows_what_phase_shifters_of_few_bits_send(plan: str) -> None:
+    radio = _radio(front_end=FrontEndSection(phase_bits=3))
+    options = LikelihoodOptions(plan="pair" if plan == "pair" else "angle_range")
+    fix = locate(scheme_from_options(options, FACTS), radio, User(range_m=12.0, angle_rad=-0.4))
+    # there is no noise but that of complex64; with the phases asked for the range is 0.4 mm off or more
+    assert fix.range_m == pytest.approx(12.0, abs=2e-6)
+    assert fix.angle_rad == pytest.approx(-0.4, abs=1e-7)
