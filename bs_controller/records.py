@@ -5,6 +5,7 @@ from dataclasses import asdict
 from bs_controller.jobs import Job, Reason
 from bs_controller.sweeps import (
     Answer,
+    ClockOffset,
     Covariance,
     Fix,
     GoodnessOfFit,
@@ -69,14 +70,14 @@ def fix_record(job: Job, fix: Fix, now_s: float) -> Record:
         "angle_rad": fix.angle_rad,
         "sweeps": fix.sweeps,
         "targets": [asdict(target) for target in fix.targets],
-        **{name: _known(getattr(fix, name)) for name in ("covariance", "visibility", "fit", "integrity")},
+        **{name: _known(getattr(fix, name)) for name in ("covariance", "visibility", "fit", "integrity", "delay")},
         "epochs": list(job.epochs),
         "latency_ms": 1e3 * (now_s - job.started_s),
         "sweep_latency_ms": list(job.sweep_latency_ms),
     }
 
 
-def _known(value: Covariance | Visibility | GoodnessOfFit | Integrity | NotEstimated) -> object:
+def _known(value: Covariance | Visibility | GoodnessOfFit | Integrity | ClockOffset | NotEstimated) -> object:
     return value.value if isinstance(value, Integrity) else asdict(value)
 
 

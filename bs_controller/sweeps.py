@@ -146,6 +146,13 @@ class GoodnessOfFit:
     degrees: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockOffset:
+    """How late the user's clock made each sweep look, in the order of the sweeps; the error is that of the range, negated."""
+
+    delay_s: tuple[float, ...]
+
+
 class Integrity(StrEnum):
     """Whether a fix may be relied upon."""
 
@@ -154,6 +161,7 @@ class Integrity(StrEnum):
 
 
 _SILENT = NotEstimated(reason="the scheme has no model of its error")
+_SYNCHRONOUS = NotEstimated(reason="the scheme takes clocks for synchronised, or does not need them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +176,7 @@ class Fix:
     visibility: Visibility | NotEstimated = _SILENT
     fit: GoodnessOfFit | NotEstimated = _SILENT
     integrity: Integrity | NotEstimated = _SILENT
+    delay: ClockOffset | NotEstimated = _SYNCHRONOUS
 
 
 Request = Sweep | Sounding

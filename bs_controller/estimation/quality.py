@@ -14,6 +14,9 @@ from bs_controller.sweeps import Covariance, GoodnessOfFit
 Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
 
+# The brightest band that an angle sweep leaves unexplained, relative to the brightest that is explained, from which on a
+# fix is doubted that cannot tell an echo from the line of sight: -7 dB.
+STRONG_RIVAL_SHARE = 0.2
 # Relative variance of mean over median for n exponential energies, by their joint asymptotic normality: 1.08 / n.
 _MEAN_OVER_MEDIAN_VARIANCE = 1 / np.log(2) ** 2 - 1
 

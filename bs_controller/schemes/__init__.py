@@ -7,6 +7,7 @@ from bs_controller.schemes.backprojection import Backprojection, BackprojectionO
 from bs_controller.schemes.cbs import Cbs, CbsOptions
 from bs_controller.schemes.cbs_bt import CbsBt, CbsBtOptions
 from bs_controller.schemes.likelihood import Likelihood, LikelihoodOptions
+from bs_controller.schemes.likelihood_unsynchronised import LikelihoodUnsynchronised
 from bs_controller.schemes.music import Music, MusicOptions
 from bs_controller.schemes.uplink_likelihood import UplinkLikelihood, UplinkLikelihoodOptions
 from bs_controller.sweeps import Scheme
@@ -21,6 +22,7 @@ __all__ = [
     "CbsOptions",
     "Likelihood",
     "LikelihoodOptions",
+    "LikelihoodUnsynchronised",
     "Music",
     "MusicOptions",
     "SchemeOptions",
@@ -50,8 +52,18 @@ def scheme_from_options(options: SchemeOptions, facts: TestbedFacts) -> Scheme:
         case BackprojectionOptions():
             return Backprojection(options=options, facts=facts)
         case LikelihoodOptions():
-            return Likelihood(options=options, facts=facts)
+            return _likelihood(options, facts)
         case MusicOptions():
             return Music(options=options, facts=facts)
         case UplinkLikelihoodOptions():
             return UplinkLikelihood(options=options, facts=facts)
+
+
+def _likelihood(options: LikelihoodOptions, facts: TestbedFacts) -> Scheme:
+    match options.model:
+        case "coherent":
+            return Likelihood(options=options, facts=facts)
+        case "unsynchronised" | "unsynchronised_together":
+            return LikelihoodUnsynchronised(options=options, facts=facts)
+        case _:
+            raise ValueError(f"no likelihood of the model {options.model} is known")

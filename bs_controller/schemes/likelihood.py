@@ -26,12 +26,10 @@ from bs_controller.estimation.quality import covariance_from_information, goodne
 from bs_controller.estimation.reduced import Reducer
 from bs_controller.estimation.second_look import LARGEST_CURVATURE_GAIN, WORTH_A_LOOK_SHARE, second_look
 from bs_controller.response import DownlinkResponse
-from bs_controller.schemes.answers import complex_from
 from bs_controller.schemes.cbs import range_trajectory
-from bs_controller.schemes.wide_sweeps import EmptyFeedbackError, require_room, setting_of, wide_trajectory
+from bs_controller.schemes.wide_sweeps import complex_swept, require_room, wide_trajectory
 from bs_controller.sweeps import Answer, Fix, Integrity, Localization, Sweep, Trajectory, Visibility
-from protocol.messages import FeedbackKind
-from protocol.testbed import Setting, TestbedFacts
+from protocol.testbed import TestbedFacts
 
 ComplexArray = npt.NDArray[np.complex128]
 
@@ -41,14 +39,18 @@ class LikelihoodOptions(
 ):
     """Which sweeps are sent, how far beyond the region, and from when on an earlier path makes a fix suspect.
 
-    ``earlier_db``: the power of a line of sight nearer than the fix in what the angle sweeps leave unexplained, relative to
-    the fitted path. No echo arrives before the line of sight, so that such a path says that an echo was fitted. An echo
-    within the line of sight's own beam and delay, which moves a fix by a decimetre, goes unnoticed.
+    ``model``: what is unknown beside position and gains, by the names of `bounds.Unknown`. ``earlier_db``: the power of a line
+    of sight nearer than the fix in what the angle sweeps leave unexplained, relative to the fitted path. No echo arrives
+    before the line of sight, so that such a path says that an echo was fitted. An echo within the line of sight's own beam
+    and delay, which moves a fix by a decimetre, goes unnoticed. ``delay_span_s``: the largest delay of an unsynchronised
+    user, on either side of none; where the range is known badly it is what the fix rests on.
     """
 
     plan: Literal["angle_range", "pair"] = "angle_range"
+    model: Literal["coherent", "unsynchronised", "unsynchronised_together", "power"] = "coherent"
     margin_deg: Annotated[float, Meta(ge=0, le=10)] = 2.0
     earlier_db: Annotated[float, Meta(le=0, ge=-60)] = -2.0
+    delay_span_s: Annotated[float, Meta(gt=0, le=30e-9)] = 10e-9
 
 
 @dataclass(slots=True)
@@ -101,8 +103,7 @@ class Likelihood:
     def _located_by_range_sweep(self) -> Localization:
         angle, pilots = yield from self._angle_swept(forward=True)
         aim_rad = self._workspace().searcher.from_angle_sweeps((angle,))[0].angle_rad
-        trajectory = range_trajectory(self.facts, aim_rad)
-        samples, setting, more = yield from self._swept(trajectory)
+        samples, setting, more = yield from complex_swept(range_trajectory(self.facts, aim_rad), self.facts)
         work = self._workspace()
         estimates = []
         for arrival_m in work.searcher.arrivals_m(samples, setting, aim_rad):
@@ -116,16 +117,9 @@ class Likelihood:
 
     def _angle_swept(self, *, forward: bool) -> Generator[Sweep, Answer, tuple[AngleSweep, int]]:
         trajectory = self._common(forward=forward)
-        samples, setting, pilots = yield from self._swept(trajectory)
+        samples, setting, pilots = yield from complex_swept(trajectory, self.facts)
         # the workspace of the thread that goes on, which may be another than before the sweep
         return self._workspace().searcher.angle_sweep(samples, trajectory, setting), pilots
-
-    def _swept(self, trajectory: Trajectory) -> Generator[Sweep, Answer, tuple[ComplexArray, Setting, int]]:
-        answer = yield Sweep(focus=trajectory, kind=FeedbackKind.COMPLEX)
-        feedback = complex_from(answer, self.facts.downlink.grid.count)
-        if not feedback.samples.any():
-            raise EmptyFeedbackError("all samples of a sweep are zero, so there is nothing to fit")
-        return feedback.samples, setting_of(feedback, trajectory, self.facts), feedback.pilots
 
     def _fix(self, estimate: Estimate, sweeps: Sequence[AngleSweep], left: Sequence[ComplexArray], pilots: int) -> Fix:
         """Return the fix, doubted by what the estimate leaves of all subcarriers of the angle sweeps."""

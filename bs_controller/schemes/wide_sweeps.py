@@ -3,11 +3,18 @@
 Without the margin a user at the region's edge would lose half of the subcarriers that light it.
 """
 
+from collections.abc import Generator
+
 import numpy as np
+import numpy.typing as npt
 
 from bs_controller.beams import setting_from_focus
-from bs_controller.sweeps import ComplexFeedback, PowerFeedback, Trajectory
+from bs_controller.schemes.answers import complex_from
+from bs_controller.sweeps import Answer, ComplexFeedback, PowerFeedback, Sweep, Trajectory
+from protocol.messages import FeedbackKind
 from protocol.testbed import Setting, TestbedFacts
+
+ComplexArray = npt.NDArray[np.complex128]
 
 
 class EmptyFeedbackError(ValueError):
@@ -32,8 +39,25 @@ def setting_of(feedback: ComplexFeedback | PowerFeedback, focus: Trajectory, fac
     return setting_from_focus(focus, facts) if feedback.applied is None else feedback.applied
 
 
-def require_room(facts: TestbedFacts, margin_deg: float) -> None:
-    """Check that a sweep over the region and a margin can be told apart on the delay axis.
+def complex_swept(
+    focus: Trajectory, facts: TestbedFacts
+) -> Generator[Sweep, Answer, tuple[ComplexArray, Setting, int]]:
+    """Ask for all samples of a sweep and return them, ``(subcarrier,)``, with what was applied and the pilots it took.
+
+    Raises
+    ------
+    EmptyFeedbackError
+        If the user heard nothing at all.
+    """
+    answer = yield Sweep(focus=focus, kind=FeedbackKind.COMPLEX)
+    feedback = complex_from(answer, facts.downlink.grid.count)
+    if not feedback.samples.any():
+        raise EmptyFeedbackError("all samples of a sweep are zero, so there is nothing to fit")
+    return feedback.samples, setting_of(feedback, focus, facts), feedback.pilots
+
+
+def require_room(facts: TestbedFacts, margin_deg: float, delay_span_s: float = 0.0) -> None:
+    """Check that a sweep over the region and a margin can be told apart on the delay axis, delays of clocks included.
 
     Raises
     ------
@@ -45,9 +69,8 @@ def require_room(facts: TestbedFacts, margin_deg: float) -> None:
         raise ValueError(f"region and a margin of {margin_deg:g} deg reach beyond 90 deg")
     c_m_s, region, spacing_hz = facts.speed_of_light_m_s, facts.region, facts.downlink.grid.spacing_hz
     # the delay axis holds all ranges of the region and, around each, the delay lines of all elements
-    span_m = (
-        region.range_max_m - region.range_min_m + c_m_s * float(setting_from_focus(trajectory, facts).delay_s.max())
-    )
+    lines_s = float(setting_from_focus(trajectory, facts).delay_s.max()) + 2 * delay_span_s
+    span_m = region.range_max_m - region.range_min_m + c_m_s * lines_s
     if c_m_s / spacing_hz < span_m:
         raise ValueError(
             f"subcarriers {spacing_hz:g} Hz apart repeat every {c_m_s / spacing_hz:.1f} m of path, "

@@ -106,6 +106,7 @@ def test_what_a_user_sees_is_the_sum_over_its_subarrays(visible: tuple[int, ...]
     apart = response.with_derivatives(9.0, 0.2)
     seen = response.seen_with_derivatives(9.0, 0.2, visible)
     for together, each in (
+        (response.seen_value(9.0, 0.2, visible), apart.value),
         (seen.value, apart.value),
         (seen.by_range_m, apart.by_range_m),
         (seen.by_angle_rad, apart.by_angle_rad),
