@@ -7,6 +7,7 @@ from bs_controller.schemes.backprojection import Backprojection, BackprojectionO
 from bs_controller.schemes.cbs import Cbs, CbsOptions
 from bs_controller.schemes.cbs_bt import CbsBt, CbsBtOptions
 from bs_controller.schemes.likelihood import Likelihood, LikelihoodOptions
+from bs_controller.schemes.likelihood_power import LikelihoodPower
 from bs_controller.schemes.likelihood_unsynchronised import LikelihoodUnsynchronised
 from bs_controller.schemes.music import Music, MusicOptions
 from bs_controller.schemes.uplink_likelihood import UplinkLikelihood, UplinkLikelihoodOptions
@@ -22,6 +23,7 @@ __all__ = [
     "CbsOptions",
     "Likelihood",
     "LikelihoodOptions",
+    "LikelihoodPower",
     "LikelihoodUnsynchronised",
     "Music",
     "MusicOptions",
@@ -65,5 +67,5 @@ def _likelihood(options: LikelihoodOptions, facts: TestbedFacts) -> Scheme:
             return Likelihood(options=options, facts=facts)
         case "unsynchronised" | "unsynchronised_together":
             return LikelihoodUnsynchronised(options=options, facts=facts)
-        case _:
-            raise ValueError(f"no likelihood of the model {options.model} is known")
+        case "power":
+            return LikelihoodPower(options=options, facts=facts)

@@ -8,10 +8,11 @@ from bs_controller.sweeps import (
     FeedbackMismatchError,
     GroupFeedback,
     PeakFeedback,
+    PowerFeedback,
     Snapshot,
 )
 
-Kind = TypeVar("Kind", PeakFeedback, GroupFeedback, ComplexFeedback, Snapshot)
+Kind = TypeVar("Kind", PeakFeedback, GroupFeedback, ComplexFeedback, PowerFeedback, Snapshot)
 
 
 def _of_kind(answer: Answer, kind: type[Kind], what: str) -> Kind:
@@ -59,6 +60,22 @@ def complex_from(answer: Answer, subcarriers: int) -> ComplexFeedback:
     feedback = _of_kind(answer, ComplexFeedback, "complex samples were")
     if feedback.samples.shape != (subcarriers,):
         raise FeedbackMismatchError(f"samples of shape {feedback.samples.shape} were reported of {subcarriers}")
+    return feedback
+
+
+def power_from(answer: Answer, subcarriers: int) -> PowerFeedback:
+    """Return the answer to a sweep of which all powers were asked for.
+
+    Raises
+    ------
+    FeedbackMismatchError
+        If the answer is of another kind, has not one power per subcarrier, or one of them is negative.
+    """
+    feedback = _of_kind(answer, PowerFeedback, "powers were")
+    if feedback.power_w.shape != (subcarriers,):
+        raise FeedbackMismatchError(f"powers of shape {feedback.power_w.shape} were reported of {subcarriers}")
+    if feedback.power_w.min() < 0:
+        raise FeedbackMismatchError(f"powers must not be negative, {feedback.power_w.min():g} W was reported")
     return feedback
 
 
