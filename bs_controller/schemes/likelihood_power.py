@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.beams import setting_from_focus
-from bs_controller.estimation.power_candidates import PowerCandidate, RangeScorer, candidates
-from bs_controller.estimation.power_posterior import Posterior, covariance_about_best, posteriors
-from bs_controller.estimation.power_quality import goodness_of_fit, rival_power_share
-from bs_controller.estimation.power_search import maxima
-from bs_controller.estimation.profiles import ProfileScores, ProfileTable, require_profiles
+from bs_controller.estimation.power.candidates import PowerCandidate, RangeScorer, candidates
+from bs_controller.estimation.power.posterior import Posterior, covariance_about_best, posteriors
+from bs_controller.estimation.power.profiles import ProfileScores, ProfileTable, require_profiles
+from bs_controller.estimation.power.quality import goodness_of_fit, rival_power_share
+from bs_controller.estimation.power.scoring import PowerEstimate, PowerObservation
+from bs_controller.estimation.power.search import maxima
 from bs_controller.estimation.quality import STRONG_RIVAL_SHARE
-from bs_controller.estimation.scoring import PowerEstimate, PowerObservation
 from bs_controller.response import DownlinkResponse, Window
 from bs_controller.schemes.answers import power_from
 from bs_controller.schemes.cbs import range_trajectory

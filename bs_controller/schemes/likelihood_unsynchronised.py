@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from bs_controller.beams import setting_from_focus
 from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Searcher
-from bs_controller.estimation.delayed import Delayed, DelayedObservation
-from bs_controller.estimation.hypotheses import Hypothesis, hypotheses, is_rival
-from bs_controller.estimation.posterior import Prior, second_moments_about
 from bs_controller.estimation.quality import STRONG_RIVAL_SHARE, goodness_of_fit, rival_share
-from bs_controller.estimation.ridge import RidgeSearcher, Start
+from bs_controller.estimation.unsynchronised.delayed import Delayed, DelayedObservation
+from bs_controller.estimation.unsynchronised.hypotheses import Hypothesis, hypotheses, is_rival
+from bs_controller.estimation.unsynchronised.posterior import Prior, second_moments_about
+from bs_controller.estimation.unsynchronised.ridge import RidgeSearcher, Start
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.cbs import range_trajectory
 from bs_controller.schemes.likelihood import LikelihoodOptions

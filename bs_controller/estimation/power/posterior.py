@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.estimation.newton import UnresolvableError
-from bs_controller.estimation.scoring import PowerEstimate, PowerObservation, climbed
+from bs_controller.estimation.power.scoring import PowerEstimate, PowerObservation, climbed
 
 Floats = npt.NDArray[np.float64]
 

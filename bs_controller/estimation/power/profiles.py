@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from bs_controller.estimation.masks import all_masks
-from bs_controller.estimation.scoring import SEARCH_NOISE_SHARE
+from bs_controller.estimation.power.scoring import SEARCH_NOISE_SHARE
 from bs_controller.features import focus_sine, lit_subcarrier, noise_level
 from bs_controller.response import DownlinkResponse
 from bs_controller.sweeps import Trajectory

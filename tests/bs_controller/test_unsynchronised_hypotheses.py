@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bs_controller.estimation.delay_lobes import on_lobes, towards_high_lobes
-from bs_controller.estimation.delayed import Place
-from bs_controller.estimation.hypotheses import Hypothesis, hypotheses, is_rival
-from bs_controller.estimation.posterior import Prior
-from bs_controller.estimation.ridge import Start
+from bs_controller.estimation.unsynchronised.delayed import Place
+from bs_controller.estimation.unsynchronised.hypotheses import Hypothesis, hypotheses, is_rival
+from bs_controller.estimation.unsynchronised.lobes import on_lobes, towards_high_lobes
+from bs_controller.estimation.unsynchronised.posterior import Prior
+from bs_controller.estimation.unsynchronised.ridge import Start
 from tests.bs_controller.hearing import ALL
-from tests.bs_controller.test_estimation_delayed import delayed, mask_of
+from tests.bs_controller.test_unsynchronised_delayed import delayed, mask_of
 
 PRIOR = Prior(range_min_m=5.0, range_max_m=50.0, delay_span_m=3.0)
 QUARTER_BEAM = 1 / 1024

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bs_controller.estimation.delayed import (
+from bs_controller.estimation.newton import UnresolvableError
+from bs_controller.estimation.unsynchronised.delayed import (
     CURVATURE,
     Delayed,
     DelayedObservation,
@@ -17,7 +18,6 @@ from bs_controller.estimation.delayed import (
     remasked,
     ridge_from_place,
 )
-from bs_controller.estimation.newton import UnresolvableError
 from tests.bs_controller.hearing import ALL, BACKWARD, FACTS, FORWARD, heard, noise, response_of
 
 Floats = npt.NDArray[np.float64]

@@ -4,8 +4,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bs_controller.estimation.delayed import Expansion, Place, place_from_ridge, ridge_from_place
-from bs_controller.estimation.posterior import Moments, Prior, curvature_limits_per_m, moments, second_moments_about
+from bs_controller.estimation.unsynchronised.delayed import Expansion, Place, place_from_ridge, ridge_from_place
+from bs_controller.estimation.unsynchronised.posterior import (
+    Moments,
+    Prior,
+    curvature_limits_per_m,
+    moments,
+    second_moments_about,
+)
 
 Floats = npt.NDArray[np.float64]
 

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bs_controller.estimation.power_posterior import Posterior, covariance_about_best, distinct, posteriors
-from bs_controller.estimation.scoring import PowerEstimate, PowerObservation, climbed, started
+from bs_controller.estimation.power.posterior import Posterior, covariance_about_best, distinct, posteriors
+from bs_controller.estimation.power.scoring import PowerEstimate, PowerObservation, climbed, started
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.cbs import range_trajectory
 from tests.bs_controller.hearing import FACTS, FORWARD, heard, noise, response_of

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bs_controller.estimation.power_candidates import RangeScorer, candidates, neighbours_noise_w
-from bs_controller.estimation.profiles import ProfileTable
+from bs_controller.estimation.power.candidates import RangeScorer, candidates, neighbours_noise_w
+from bs_controller.estimation.power.profiles import ProfileTable
 from bs_controller.schemes.cbs import range_trajectory
 from tests.bs_controller.hearing import ALL, FACTS, FORWARD, heard, noise, response_of, setting_of
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.estimation.delay_lobes import Lobed, on_lobes, towards_high_lobes
-from bs_controller.estimation.delayed import (
+from bs_controller.estimation.lobes import NATS
+from bs_controller.estimation.unsynchronised.delayed import (
     CURVATURE,
     DIRECTION,
     FIRST_PATH,
@@ -23,9 +23,9 @@ from bs_controller.estimation.delayed import (
     remasked,
     ridge_from_place,
 )
-from bs_controller.estimation.lobes import NATS
-from bs_controller.estimation.posterior import Moments, Prior, curvature_limits_per_m, moments
-from bs_controller.estimation.ridge import Start
+from bs_controller.estimation.unsynchronised.lobes import Lobed, on_lobes, towards_high_lobes
+from bs_controller.estimation.unsynchronised.posterior import Moments, Prior, curvature_limits_per_m, moments
+from bs_controller.estimation.unsynchronised.ridge import Start
 
 Floats = npt.NDArray[np.float64]
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from bs_controller.estimation.candidates import AngleSweep, two_level_likelihood
-from bs_controller.estimation.delayed import Place, place_from_ridge
 from bs_controller.estimation.masks import all_masks, log_likelihood
-from bs_controller.estimation.posterior import Prior, curvature_limits_per_m
+from bs_controller.estimation.unsynchronised.delayed import Place, place_from_ridge
+from bs_controller.estimation.unsynchronised.posterior import Prior, curvature_limits_per_m
 from bs_controller.features import Dechirper, box_energy, delay_bins_hz, delay_energy, element_path_s
 from protocol.testbed import Setting, TestbedFacts
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.estimation.newton import Response, UnresolvableError
-from bs_controller.estimation.rician import rician_terms
+from bs_controller.estimation.power.rician import rician_terms
 
 Floats = npt.NDArray[np.float64]
 

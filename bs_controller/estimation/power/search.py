@@ -5,9 +5,9 @@ from functools import partial
 from typing import TypeVar
 
 from bs_controller.estimation.newton import UnresolvableError
-from bs_controller.estimation.power_candidates import PowerCandidate
-from bs_controller.estimation.power_posterior import distinct
-from bs_controller.estimation.scoring import SEARCH_NOISE_SHARE, PowerEstimate, PowerObservation, climbed, started
+from bs_controller.estimation.power.candidates import PowerCandidate
+from bs_controller.estimation.power.posterior import distinct
+from bs_controller.estimation.power.scoring import SEARCH_NOISE_SHARE, PowerEstimate, PowerObservation, climbed, started
 
 Start = TypeVar("Start", PowerCandidate, PowerEstimate)
 

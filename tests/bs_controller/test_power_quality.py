@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bs_controller.estimation.power_quality import goodness_of_fit, rival_power_share
+from bs_controller.estimation.power.quality import goodness_of_fit, rival_power_share
 
 Floats = npt.NDArray[np.float64]
 

@@ -13,8 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.estimation.delayed import DIRECTION, Delayed, Place, place_from_ridge, ridge_from_place
 from bs_controller.estimation.lobes import NATS, Lobe, lobes
+from bs_controller.estimation.unsynchronised.delayed import (
+    DIRECTION,
+    Delayed,
+    Place,
+    place_from_ridge,
+    ridge_from_place,
+)
 
 Floats = npt.NDArray[np.float64]
 

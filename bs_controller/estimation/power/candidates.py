@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.estimation.profiles import ProfileScores
-from bs_controller.estimation.scoring import SEARCH_NOISE_SHARE
+from bs_controller.estimation.power.profiles import ProfileScores
+from bs_controller.estimation.power.scoring import SEARCH_NOISE_SHARE
 from protocol.testbed import Setting, TestbedFacts
 
 Floats = npt.NDArray[np.float64]

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from scipy import special, stats
 
-from bs_controller.estimation.rician import RicianTerms, rician_terms, scaled_bessel
+from bs_controller.estimation.power.rician import RicianTerms, rician_terms, scaled_bessel
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.estimation.delayed import DIRECTION, Expansion, Profile, along_ridge, place_derivatives
+from bs_controller.estimation.unsynchronised.delayed import (
+    DIRECTION,
+    Expansion,
+    Profile,
+    along_ridge,
+    place_derivatives,
+)
 
 Floats = npt.NDArray[np.float64]
 
