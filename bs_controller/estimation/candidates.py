@@ -250,14 +250,23 @@ class Searcher:
         direction, best = divmod(int(likelihood.argmax()), len(self._masks))
         explained = shares[:, direction].sum(axis=0) / len(sweeps)  # (mask,)
         share, explained[best] = float(explained[best]), 0.0
+        offset = float(self._offsets[direction]) + self._aside(likelihood[:, best], direction)
         return Candidate(
             range_m=range_m,
-            angle_rad=math.asin(min(max(sine + float(self._offsets[direction]), -1.0), 1.0)),
+            angle_rad=math.asin(min(max(sine + offset, -1.0), 1.0)),
             mask=self._masks[best],
             mask_is_clear=bool(explained.max() < CLEAR_SHARE * share),
             share=share,
             log_likelihood=float(likelihood[direction, best]),
         )
+
+    def _aside(self, likelihood: Floats, peak: int) -> float:
+        """Return how far beside a direction the maximum is, in sine, by the parabola through its neighbours."""
+        if not 0 < peak < likelihood.size - 1:
+            return 0.0
+        before, at, after = likelihood[peak - 1 : peak + 2].tolist()
+        bend = before - 2 * at + after
+        return float(self._offsets[1] - self._offsets[0]) * (0.5 * (before - after) / bend if bend < 0 else 0.0)
 
     def _direction_shares(self, sweep: AngleSweep, range_m: float, sine: float) -> Floats:
         """Return the share of the energy that each mask explains in directions around one, ``(direction, mask)``.

@@ -29,9 +29,14 @@ from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.cbs import range_trajectory
 from bs_controller.schemes.wide_sweeps import complex_swept, require_room, wide_trajectory
 from bs_controller.sweeps import Answer, Fix, Integrity, Localization, Sweep, Trajectory, Visibility
-from protocol.testbed import TestbedFacts
+from protocol.testbed import Setting, TestbedFacts
 
 ComplexArray = npt.NDArray[np.complex128]
+
+
+# Of some 640 residuals the statistic of noise is 1 with a standard deviation of 0.04; on a wrong lobe it is far above.
+POOR_FIT = 1.25
+NEARBY_M = (-0.15, -0.1, -0.05, 0.05, 0.1, 0.15)  # from one lobe of the range, 5 cm, to the next
 
 
 class LikelihoodOptions(
@@ -105,15 +110,26 @@ class Likelihood:
         aim_rad = self._workspace().searcher.from_angle_sweeps((angle,))[0].angle_rad
         samples, setting, more = yield from complex_swept(range_trajectory(self.facts, aim_rad), self.facts)
         work = self._workspace()
-        estimates = []
-        for arrival_m in work.searcher.arrivals_m(samples, setting, aim_rad):
-            candidate = work.searcher.at_range(angle, arrival_m, aim_rad)
-            at = (candidate.range_m, candidate.angle_rad)
-            reduced = [work.reducer.lit(angle), work.reducer.blocks(samples, setting, *at)]
-            estimates.append(self._best_of(reduced, [candidate]))
-        best = max(estimates, key=lambda estimate: estimate.log_likelihood)
+        arrivals_m = work.searcher.arrivals_m(samples, setting, aim_rad)
+        best = self._most_likely_near(arrivals_m, angle, (samples, setting), aim_rad)
+        if goodness_of_fit(best.residuals).statistic > POOR_FIT:
+            nearby_m = [arrival_m + shift_m for arrival_m in arrivals_m for shift_m in NEARBY_M]
+            again = self._most_likely_near(nearby_m, angle, (samples, setting), aim_rad)
+            best = max(best, again, key=lambda estimate: estimate.log_likelihood)
         left = work.reducer.left(angle, best.residuals[0])
         return self._fix(best, (angle,), (left,), pilots + more)
+
+    def _most_likely_near(
+        self, range_m: Sequence[float], angle: AngleSweep, over_range: tuple[ComplexArray, Setting], aim_rad: float
+    ) -> Estimate:
+        """Return the most likely estimate of those that start at some ranges, from an angle sweep and one over the range."""
+        work, estimates = self._workspace(), []
+        for start_m in range_m:
+            candidate = work.searcher.at_range(angle, start_m, aim_rad)
+            at = (candidate.range_m, candidate.angle_rad)
+            reduced = [work.reducer.lit(angle), work.reducer.blocks(*over_range, *at)]
+            estimates.append(self._best_of(reduced, [candidate]))
+        return max(estimates, key=lambda estimate: estimate.log_likelihood)
 
     def _angle_swept(self, *, forward: bool) -> Generator[Sweep, Answer, tuple[AngleSweep, int]]:
         trajectory = self._common(forward=forward)
