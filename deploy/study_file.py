@@ -123,7 +123,7 @@ class StudyFile(Section, frozen=True):
     """The whole file; `chunk` users of a cell are one task and one step of progress, and change no number.
 
     With ``bounds: own`` only fixes that state a covariance, and so claim to know their errors, are set beside their
-    Cramer-Rao bound; with ``all`` every fix is, which takes as long again as locating by groups of subcarriers.
+    Cramer-Rao bound; with ``all`` every fix is, which takes two thirds as long again as locating by groups of subcarriers.
     """
 
     name: TestbedName
