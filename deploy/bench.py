@@ -5,8 +5,9 @@ The baselines belong to the tests and are not installed, so that this works in a
 
 import importlib
 import importlib.util
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -23,7 +24,10 @@ BENCHMARKS = (
     "likelihood_fix",
     "control_roundtrip",
     "many_users",
+    "scaling",
 )
+PLOTTED = "scaling"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class BenchmarkError(Exception):
@@ -59,6 +63,15 @@ class RowDocument(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, object]
 
 
+def compute_in_one_thread() -> None:
+    """Let numerical libraries that are not loaded yet use one thread each, unless the environment says otherwise.
+
+    At these sizes more threads mostly wait for each other, which takes the processor's time all the same.
+    """
+    for name in _THREADS:
+        os.environ.setdefault(name, "1")
+
+
 def measured(checkout: Path, only: Sequence[str]) -> Iterator[RowDocument]:
     """Run the benchmarks and yield their rows as they come.
 
@@ -73,6 +86,24 @@ def measured(checkout: Path, only: Sequence[str]) -> Iterator[RowDocument]:
     for name in only or BENCHMARKS:
         for row in _rows(_module(checkout, name)):
             yield _document(row)
+
+
+def scaling_plot(only: Sequence[str]) -> Callable[[Sequence[RowDocument], Path], Path]:
+    """Return what draws the rows of scaling into a folder; asked for before anything is measured.
+
+    Raises
+    ------
+    BenchmarkError
+        If matplotlib is missing, or what is to be run has no such rows.
+    """
+    if only and PLOTTED not in only:
+        raise BenchmarkError(f"expected {PLOTTED} among the benchmarks to have a picture, got {', '.join(only)}")
+    try:
+        module = importlib.import_module("deploy.bench_plot")
+    except ModuleNotFoundError as error:
+        raise BenchmarkError(f"pictures need matplotlib: pip install 'nftestbed[study]' ({error})") from error
+    write: Callable[[Sequence[RowDocument], Path], Path] = module.write_plot
+    return write
 
 
 def _module(checkout: Path, name: str) -> ModuleType:

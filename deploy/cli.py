@@ -174,6 +174,9 @@ def bench(
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="NAME", help="One benchmark; may be repeated.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="DIR", help="Draw how times grow with sizes: DIR/scaling.png.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure what must be fast, each row against a baseline in the same run; from a source checkout.
@@ -182,13 +185,17 @@ def bench(
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from deploy.bench import BenchmarkError, measured, print_rows  # noqa: PLC0415
+    from deploy.bench import BenchmarkError, compute_in_one_thread, measured, print_rows, scaling_plot  # noqa: PLC0415
 
+    compute_in_one_thread()
     rows = []
     try:
+        write = scaling_plot(only or []) if plot else None
         for row in measured(Path.cwd(), only or []):
             typer.echo(f"{row.name}: {row.ours_ms:.3f} ms", err=True)
             rows.append(row)
+        if write and plot:
+            typer.echo(f"written to {write(rows, plot)}", err=True)
     except BenchmarkError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

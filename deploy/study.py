@@ -62,7 +62,14 @@ def chunks(study: Study) -> Iterator[Chunk]:
     for cell in study.cells:
         for first in range(0, cell.setup.users, study.file.chunk):
             users = min(study.file.chunk, cell.setup.users - first)
-            yield Chunk(cell=cell.index, setup=cell.setup, seed=study.file.seed, first_user=first, users=users)
+            yield Chunk(
+                cell=cell.index,
+                setup=cell.setup,
+                seed=study.file.seed,
+                first_user=first,
+                users=users,
+                bounds=study.file.bounds,
+            )
 
 
 def _as_finished(executor: Executor, wanted: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Located]]]:

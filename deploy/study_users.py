@@ -19,7 +19,7 @@ from bs_controller.sweeps import Covariance, Fix, GoodnessOfFit, NotEstimated, S
 from deploy.results import error_m
 from deploy.simulation import Heard, SimulatedRadio, User, locate
 from deploy.study_bounds import BoundModel, unknown_of
-from deploy.study_file import Setup, scheme_label
+from deploy.study_file import Bounds, Setup, scheme_label
 from emulator.scene import Position, Scatterer, drawn_paths
 from protocol.testbed import TestbedFacts
 
@@ -60,6 +60,7 @@ class Chunk:
     seed: int
     first_user: int
     users: int
+    bounds: Bounds = "own"
 
 
 def located_users(chunk: Chunk) -> list[Located]:
@@ -80,7 +81,9 @@ def located_users(chunk: Chunk) -> list[Located]:
                 visible_subarrays=user.visible_subarrays,
             )
             row = _located(row, _scheme(options, facts), radio, user)
-            rows.append(row if row.failure else _bounded(row, model, radio.heard, user, unknown_of(options)))
+            if _wants_bound(row, chunk.bounds):
+                row = _bounded(row, model, radio.heard, user, unknown_of(options))
+            rows.append(row)
     return rows
 
 
@@ -155,6 +158,11 @@ def _located(row: Located, scheme: Scheme, radio: SimulatedRadio, user: User) ->
         sweeps=fix.sweeps,
         **_self_knowledge(fix),
     )
+
+
+def _wants_bound(row: Located, bounds: Bounds) -> bool:
+    """Return whether a fix is set beside its bound: any, or one that itself says how far it may be off."""
+    return row.failure is None and (bounds == "all" or row.covariance_range_m2 is not None)
 
 
 def _bounded(row: Located, model: BoundModel, heard: Sequence[Heard], user: User, unknown: Unknown) -> Located:

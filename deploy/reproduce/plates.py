@@ -68,7 +68,9 @@ class Panel:
     equal_axes: bool = False
     x_limits: tuple[float, float] | None = None
     y_limits: tuple[float, float] | None = None
+    x_ticks: tuple[float, ...] = ()
     legend: Literal["below", "upper right", "lower right"] = "below"
+    legend_columns: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +188,9 @@ def _draw_curves(axes: Axes, panel: Panel) -> None:
         axes.set_yscale("log")
     if panel.x_log:
         axes.set_xscale("log")
+    if panel.x_ticks:
+        axes.set_xticks(panel.x_ticks, labels=[f"{x:g}" for x in panel.x_ticks])
+        axes.set_xticks([], minor=True)
     if panel.x_limits:
         axes.set_xlim(panel.x_limits)
     if panel.y_limits:
@@ -195,7 +200,8 @@ def _draw_curves(axes: Axes, panel: Panel) -> None:
     axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     if panel.legend == "below":
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
+        columns = panel.legend_columns
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=columns, frameon=False)
     else:
         axes.legend(fontsize=8, loc=panel.legend, framealpha=0.9)
 

@@ -1,10 +1,14 @@
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from bs_controller.beams import setting_from_focus
 from bs_controller.grouped_response import GroupedResponse
 from bs_controller.sweeps import GroupFoci
 from protocol.testbed import Setting, default_facts
+
+Indices = npt.NDArray[np.intp]
+ComplexArray = npt.NDArray[np.complex128]
 
 FACTS = default_facts()
 RANGE_M, ANGLE_RAD = 11.0, 0.31
@@ -27,6 +31,33 @@ def test_derivatives_are_those_of_differences() -> None:
         difference = (ahead - behind) / (2 * max(step))
         # steps of 1/50 rad of carrier phase err by its square, 1e-4; the transforms' 1e-9 over the steps by less
         assert np.linalg.norm(difference - slope) < 3e-4 * np.linalg.norm(slope)
+
+
+def dense_rows(joined: Setting, subcarriers: Indices, group: int, visible: tuple[int, ...]) -> ComplexArray:
+    """Value and slopes as sums over elements written out, ``(kind, subcarrier)``."""
+    grid, array, c_m_s = FACTS.downlink.grid, FACTS.downlink.array, FACTS.speed_of_light_m_s
+    x_m, f_hz = array.element_x_m, grid.frequency_hz[subcarriers, np.newaxis]
+    r_m = np.sqrt(RANGE_M**2 + x_m**2 - 2 * RANGE_M * x_m * np.sin(ANGLE_RAD))
+    by_range, by_angle = (RANGE_M - x_m * np.sin(ANGLE_RAD)) / r_m, -RANGE_M * x_m * np.cos(ANGLE_RAD) / r_m
+    cycles = f_hz * r_m / c_m_s - joined.phase_cycles[group] - (f_hz - grid.first_hz) * joined.delay_s[group]
+    seen = np.isin(array.element_subarray, visible)
+    tones = seen * np.exp(2j * np.pi * cycles) * grid.first_hz / (f_hz * np.sqrt(x_m.size))
+    turn_m = 2j * np.pi * f_hz / c_m_s
+    rows: ComplexArray = np.stack([tones, turn_m * by_range * tones, turn_m * by_angle * tones]).sum(axis=-1)
+    return rows
+
+
+@pytest.mark.parametrize("groups", [1, 2, 32, 1024])
+@pytest.mark.parametrize("visible", [(0, 1, 2, 3), (1, 3)])
+def test_each_group_is_the_sum_over_elements_of_its_own_setting(groups: int, visible: tuple[int, ...]) -> None:
+    joined, size = setting(groups), FACTS.downlink.grid.count // groups
+    rows = GroupedResponse(FACTS, joined).seen_with_derivatives(RANGE_M, ANGLE_RAD, visible).rows
+    for group in sorted({0, groups // 3, groups - 1}):
+        own = np.arange(group * size, (group + 1) * size)
+        expected = dense_rows(joined, own, group, visible)
+        error = np.linalg.norm(rows[:, own] - expected, axis=1) / np.linalg.norm(expected, axis=1)
+        # phases of up to 1e5 rad are rounded to 1e-11
+        assert error.max() < 1e-10
 
 
 def test_response_steered_to_another_setting_is_that_setting_s_own() -> None:

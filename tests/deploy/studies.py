@@ -26,6 +26,7 @@ axes:
   downlink.subcarriers: [128]
   downlink.elements: [64]
   downlink_noise.snr_db: [0, 20]
+bounds: all
 """
 # eats its parent after the third chunk, at a moment at which more are under way
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bs_controller import CbsOptions, scheme_from_options
+from bs_controller import CbsBtOptions, CbsOptions, LikelihoodOptions, scheme_from_options
 from bs_controller.sweeps import Covariance, Fix, GoodnessOfFit, Integrity, Scheme, Visibility
 from deploy import study_users
 from deploy.simulation import SimulatedRadio, User, locate
-from deploy.study_file import read_study
+from deploy.study import chunks
+from deploy.study_file import Bounds, Study, read_study
 from deploy.study_users import Chunk, drawn_user, located_users
 from emulator.config import NoNoise
 from tests.deploy.studies import setup_of, users_of
@@ -82,15 +83,37 @@ def test_share_of_users_is_exactly_on_either_edge_and_the_others_stay(file: Path
 
 def test_bound_is_kept_beside_the_fix_and_absent_where_there_is_none(file: Path) -> None:
     setup = read_study(file).cells[1].setup
-    rows = located_users(Chunk(cell=1, setup=setup, seed=7, first_user=0, users=2))
+    rows = located_users(Chunk(cell=1, setup=setup, seed=7, first_user=0, users=2, bounds="all"))
     for row in rows:
         assert row.bound_range_m is not None
         assert row.bound_angle_rad is not None
         expected = math.hypot(row.bound_range_m, row.truth_range_m * row.bound_angle_rad)
         assert row.bound_error_m == pytest.approx(expected, rel=1e-12)
     silent = msgspec.structs.replace(setup, downlink_noise=NoNoise())
-    rows = located_users(Chunk(cell=1, setup=silent, seed=7, first_user=0, users=1))
+    rows = located_users(Chunk(cell=1, setup=silent, seed=7, first_user=0, users=1, bounds="all"))
     assert {row.bound_range_m for row in rows} == {None}
+
+
+def test_bounds_are_for_fixes_with_a_covariance_unless_all_are_asked_for(file: Path) -> None:
+    setup = setup_of(file)
+    wide = msgspec.structs.replace(setup.downlink, elements=64, subcarriers=1024)
+    schemes = (CbsOptions(), CbsBtOptions(rounds=1), LikelihoodOptions())
+    setup = msgspec.structs.replace(setup, downlink=wide, schemes=schemes)
+    choices: tuple[Bounds, ...] = ("own", "all")
+    own, everyone = (
+        located_users(Chunk(cell=0, setup=setup, seed=7, first_user=0, users=1, bounds=bounds)) for bounds in choices
+    )
+    assert [row.bound_range_m is not None for row in own] == [False, False, True]
+    assert [row.bound_range_m is not None for row in everyone] == [True, True, True]
+    assert own[2] == everyone[2]
+    assert [row.range_m for row in own] == [row.range_m for row in everyone]
+
+
+def test_study_hands_its_choice_of_bounds_to_every_task(file: Path) -> None:
+    study = read_study(file)
+    assert {chunk.bounds for chunk in chunks(study)} == {"all"}
+    left_out = msgspec.structs.replace(study.file, bounds="own")
+    assert {chunk.bounds for chunk in chunks(Study(file=left_out, cells=study.cells))} == {"own"}
 
 
 def test_random_masks_are_all_non_empty_subsets_alike(file: Path) -> None:
