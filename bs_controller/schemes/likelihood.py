@@ -8,9 +8,10 @@ delays must be (the `coherent` bound). Two plans:
 - ``pair``: the angle sweep forward and backward, equal for all users, so that a run sends two sweeps however many there are.
 """
 
+import math
 import threading
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -20,11 +21,13 @@ from msgspec import Meta
 
 from bs_controller.beams import setting_from_focus
 from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Candidate, Searcher
+from bs_controller.estimation.in_beam import elements_of, in_beam_pull_m
 from bs_controller.estimation.lobes import NATS, Lobe, lobes
 from bs_controller.estimation.newton import Estimate, Observation, most_likely
 from bs_controller.estimation.quality import covariance_from_information, goodness_of_fit, rival_share
 from bs_controller.estimation.reduced import Reducer
 from bs_controller.estimation.second_look import LARGEST_CURVATURE_GAIN, WORTH_A_LOOK_SHARE, second_look
+from bs_controller.features import Dechirper
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.answers import complex_from
 from bs_controller.schemes.cbs import range_trajectory
@@ -35,6 +38,13 @@ from protocol.testbed import Setting, TestbedFacts
 
 ComplexArray = npt.NDArray[np.complex128]
 
+# An echo that pulls the direction leaves the range sweep, aimed at the user, a hundred deviations of its fit and more; noise
+# alone leaves less.
+WORTH_A_SPLIT_DEVIATIONS = 5.0
+# Half of what counts as off: where one sub-array sees the user, the pull found is right to 4 cm (21 users pulled by 10 to
+# 27 cm by echoes at -6 dB).
+LARGEST_PULL_M = 0.05
+
 
 class LikelihoodOptions(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="likelihood", tag_field="scheme"
@@ -42,8 +52,7 @@ class LikelihoodOptions(
     """Which sweeps are sent, how far beyond the region, and from when on an earlier path makes a fix suspect.
 
     ``earlier_db``: the power of a line of sight nearer than the fix in what the angle sweeps leave unexplained, relative to
-    the fitted path. No echo arrives before the line of sight, so that such a path says that an echo was fitted. An echo
-    within the line of sight's own beam and delay, which moves a fix by a decimetre, goes unnoticed.
+    the fitted path. No echo arrives before the line of sight, so that such a path says that an echo was fitted.
     """
 
     plan: Literal["angle_range", "pair"] = "angle_range"
@@ -58,6 +67,7 @@ class _Workspace:
     searcher: Searcher
     whole: DownlinkResponse
     reducer: Reducer
+    dechirper: Dechirper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +122,10 @@ class Likelihood:
             estimates.append(self._best_of(reduced, [candidate]))
         best = max(estimates, key=lambda estimate: estimate.log_likelihood)
         left = work.reducer.left(angle, best.residuals[0])
-        return self._fix(best, (angle,), (left,), pilots + more)
+        fix = self._fix(best, (angle,), (left,), pilots + more)
+        if fix.integrity is Integrity.TRUSTED and self._is_pulled(best, angle, left):
+            return replace(fix, integrity=Integrity.SUSPECT)
+        return fix
 
     def _angle_swept(self, *, forward: bool) -> Generator[Sweep, Answer, tuple[AngleSweep, int]]:
         trajectory = self._common(forward=forward)
@@ -146,6 +159,19 @@ class Likelihood:
         look = second_look(self._workspace().searcher, sweeps, left, estimate.range_m, estimate.angle_rad)
         earlier_share = 10 ** (self.options.earlier_db / 10)
         return look.earlier_share > earlier_share or look.curvature_gain > LARGEST_CURVATURE_GAIN
+
+    def _is_pulled(self, estimate: Estimate, angle: AngleSweep, left: ComplexArray) -> bool:
+        """Return whether an echo in the beam of a range sweep, the last of two, pulls the direction of the estimate."""
+        fit, array, grid = goodness_of_fit(estimate.residuals[-1:]), self.facts.downlink.array, self.facts.downlink.grid
+        if (fit.statistic - 1) * math.sqrt(fit.degrees) < WORTH_A_SPLIT_DEVIATIONS:
+            return False
+        position, work = (estimate.range_m, estimate.angle_rad), self._workspace()
+        visible = np.isin(array.element_subarray, np.flatnonzero(estimate.mask))
+        elements = elements_of(work.dechirper, angle, left, position, visible)
+        cycles_per_m = (grid.first_hz + grid.last_hz) / 2 / self.facts.speed_of_light_m_s
+        nearest_m = self.facts.region.range_min_m
+        pull_m = in_beam_pull_m(elements, array.element_x_m[visible], cycles_per_m, position, nearest_m)
+        return pull_m > LARGEST_PULL_M
 
     def _best_of(self, observations: Sequence[Observation], candidates: Sequence[Candidate]) -> Estimate:
         """Return the most likely of what the candidates converge to, leaving out those that start far below the best."""
@@ -182,6 +208,7 @@ class Likelihood:
                 searcher=Searcher(self.facts),
                 whole=DownlinkResponse(self.facts, forward),
                 reducer=Reducer(self.facts, forward),
+                dechirper=Dechirper(self.facts),
             )
             self._own.workspace = work
         return work
