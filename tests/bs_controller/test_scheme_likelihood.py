@@ -136,6 +136,30 @@ def test_fix_on_the_first_path_is_trusted_beside_an_echo_nearly_as_strong() -> N
     assert fix.integrity is Integrity.TRUSTED
 
 
+def beside_an_echo_in_its_beam(range_m: float) -> Fix:
+    """The fix of a user that one sub-array sees, at 0.3 rad, beside an echo of half the amplitude a quarter of a beam away."""
+    rng, localization = np.random.default_rng(1), ANGLE_RANGE.locate()
+    request = next(localization)
+    while True:
+        assert isinstance(request, Sweep)
+        assert isinstance(request.focus, Trajectory)
+        user = heard(request.focus, range_m, 0.3, (1,))
+        echo = 0.5 * heard(request.focus, range_m + 0.0102, 0.304, (1,))
+        try:
+            request = localization.send(ComplexFeedback(samples=user + echo + noise(user, 20, rng)))
+        except StopIteration as end:
+            fix: Fix = end.value
+            return fix
+
+
+def test_fix_that_an_echo_in_its_beam_pulls_is_suspect_where_the_pull_is_a_decimetre() -> None:
+    far, near = beside_an_echo_in_its_beam(40.0), beside_an_echo_in_its_beam(8.0)
+    assert abs(far.angle_rad - 0.3) * 40 > 0.1
+    assert far.integrity is Integrity.SUSPECT
+    assert abs(near.angle_rad - 0.3) * 8 < 0.03
+    assert near.integrity is Integrity.TRUSTED
+
+
 def test_localizations_of_several_threads_do_not_disturb_each_other() -> None:
     angles = np.linspace(-1, 1, 24).tolist()
     feedback = [
