@@ -14,6 +14,12 @@ from tests.deploy.accuracy import Errors, errors_of
 
 POWER = LikelihoodOptions(model="power")
 WELL_KNOWN_M = 2.0
+FAR_RATE = 0.02
+
+
+def most_of(count: int) -> float:
+    """One in fifty, and three standard deviations of such a number."""
+    return FAR_RATE * count + 3 * float(np.sqrt(FAR_RATE * count))
 
 
 def check(errors: Errors) -> None:
@@ -21,10 +27,10 @@ def check(errors: Errors) -> None:
     several = errors.subarrays > 1
     inliers = errors.of(several & (errors.bound[:, 0, 0] < WELL_KNOWN_M**2) & (errors.by_bound() <= 25))
     assert errors.wrong_mask.mean() <= 0.01
-    assert (errors.by_bound()[several] > 25).mean() < 0.02
+    assert (errors.by_bound()[several] > 25).sum() < most_of(several.sum())
     # a chi-square with two degrees has a variance of 4; tails of one sub-array's are heavier, see above
     assert errors.by_stated()[several].mean() < 2 + 4 * 2 / np.sqrt(several.sum())
-    assert (errors.by_stated() > 25).mean() < 0.02
+    assert (errors.by_stated() > 25).sum() < most_of(several.size)
     assert (inliers.ratios() < 1.1 + 3 * inliers.deviations()).all()
     assert (inliers.ratios() > 1 - 4 * inliers.deviations()).all()  # below the bound, the bound would be wrong
 
@@ -39,4 +45,4 @@ def test_errors_by_powers_at_10_db_are_on_the_bound(masks: str) -> None:
 @pytest.mark.parametrize("snr_db", [0, 10, 20])
 @pytest.mark.parametrize("masks", ["full", "random"])
 def test_errors_of_many_users_by_powers_are_on_the_bound(masks: str, snr_db: float) -> None:
-    check(errors_of(POWER, masks, snr_db, n_user=200, seed=int(snr_db) + 1))
+    check(errors_of(POWER, masks, snr_db, n_user=300, seed=int(snr_db) + 1))
