@@ -6,46 +6,21 @@ Whatever happens to one UE, the others go on; whatever happens to the radio, nob
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from bs_controller import records
 from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
-from bs_controller.beams import fitted, setting_from_focus
 from bs_controller.commands import Advance, Command, Keep, Samples, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import Broken, Found, Job, Reason, Stage, StepResult, Wanted, plans
 from bs_controller.records import Record
 from bs_controller.sweeps import Answer, Localization, Scheme, Sounding, Sweep
+from bs_controller.transmission import Transmission, message_for
 from protocol import messages as msg
 from protocol.errors import PeerFaultError
 from protocol.messages import Message, Role
-from protocol.testbed import FrontEndLimits, Setting, TestbedFacts
-
-
-@dataclass(slots=True)
-class _Transmission:
-    """What is on the air, or on its way there."""
-
-    epoch: int
-    request: Sweep | Sounding
-    message: Message  # Configure or Capture, sent again as it is
-    waiting: dict[str, Sweep | Sounding]
-    asked_s: float
-    sent_s: float
-    attempts: int = 0
-    ready: msg.Ready | None = None
-
-    def applied(self) -> Setting | None:
-        """Return what the front end was told, rounded to its steps already; none of a sounding."""
-        if not isinstance(self.message, msg.Configure):
-            return None
-        return Setting(
-            phase_cycles=np.asarray(self.message.phase_cycles, dtype=np.float64),
-            delay_s=np.asarray(self.message.delay_s, dtype=np.float64),
-            groups_per_pilot=self.message.groups_per_pilot,
-        )
+from protocol.testbed import FrontEndLimits, TestbedFacts
 
 
 class Run:
@@ -62,7 +37,7 @@ class Run:
         self._kinds: dict[str, tuple[msg.FeedbackKind, ...]] = {}
         self._jobs = {ue: Job(ue, plans(schemes, section.rounds)) for ue in section.ues}
         self._commands: list[Command] = []
-        self._air: _Transmission | None = None
+        self._air: Transmission | None = None
         self._radio: str | None = None
         self._limits: FrontEndLimits | None = None
         self._radio_came = False
@@ -185,7 +160,7 @@ class Run:
         assert request is not None and self._limits is not None  # noqa: S101, PT018 - PENDING and a radio imply both
         self._epoch += 1
         try:
-            message = self._message(first.ue, request, self._limits)
+            message = message_for(self._epoch, first.ue, request, self._facts, self._limits)
         except ValueError as error:  # no setting makes this sweep, or the front end cannot apply it
             for job in jobs:
                 self._fail(job, Reason.DOES_NOT_FIT, str(error), now_s)
@@ -193,19 +168,8 @@ class Run:
         waiting = {job.ue: job.request for job in jobs if job.request is not None}
         for job in jobs:
             job.stage = Stage.ON_AIR
-        self._air = _Transmission(self._epoch, request, message, waiting, now_s, now_s)
+        self._air = Transmission(self._epoch, request, message, waiting, now_s, now_s)
         self._send_to_radio(message)
-
-    def _message(self, ue: str, request: Sweep | Sounding, limits: FrontEndLimits) -> Message:
-        if isinstance(request, Sounding):
-            return msg.Capture(epoch=self._epoch, ue=ue)
-        setting = fitted(setting_from_focus(request.focus, self._facts), limits)
-        return msg.Configure(
-            epoch=self._epoch,
-            groups_per_pilot=setting.groups_per_pilot,
-            phase_cycles=setting.phase_cycles,
-            delay_s=setting.delay_s,
-        )
 
     def _send_to_radio(self, message: Message) -> None:
         if self._radio is not None:
@@ -249,7 +213,7 @@ class Run:
             self.peer_fault(name, fault.clause, fault.text)
             self._commands.append(Send(name=name, message=msg.Refusal(clause=fault.clause, text=fault.text[:1024])))
 
-    def _current(self, epoch: int) -> _Transmission:
+    def _current(self, epoch: int) -> Transmission:
         if self._air is None or self._air.epoch != epoch:
             now = "nothing is on the air" if self._air is None else f"epoch {self._air.epoch} is on the air"
             raise PeerFaultError("5.3", f"an answer of epoch {epoch} is stale: {now}")
@@ -312,7 +276,7 @@ class Run:
             self._deadline(self._air, now_s)
         self._expire_absent(now_s)
 
-    def _deadline(self, air: _Transmission, now_s: float) -> None:
+    def _deadline(self, air: Transmission, now_s: float) -> None:
         if air.ready is None:
             self.counters["missed_deadlines"] += 1
             text = f"the radio did not answer within {self._section.request_deadline_s:g} s"

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
+
+from deploy.bench_rows import Row, RowDocument
 
 BENCHMARKS = (
     "sweep_synthesis",
@@ -32,35 +32,6 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 class BenchmarkError(Exception):
     """The benchmarks cannot be found or are not among the known ones."""
-
-
-class Row(Protocol):
-    """A measured row, as ``tests/benchmarks/harness.py`` defines it."""
-
-    name: str
-    ours_ms: float
-    baseline_ms: float | None
-    error: float | None
-    target: str
-    met: bool
-    details: dict[str, object]
-
-    @property
-    def ratio(self) -> float | None:
-        """Return baseline over ours."""
-
-
-class RowDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as ``--json`` prints it; `ratio` is baseline over ours, null where there is no baseline."""
-
-    name: str
-    ours_ms: float
-    baseline_ms: float | None
-    ratio: float | None
-    error: float | None
-    target: str
-    met: bool
-    details: dict[str, object]
 
 
 def compute_in_one_thread() -> None:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from deploy.bench import RowDocument
+from deploy.bench_rows import RowDocument
 from deploy.reproduce.plates import Curve, Panel, Plate, drawn
 
 Floats = npt.NDArray[np.float64]

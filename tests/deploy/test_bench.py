@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy import bench
-from deploy.bench import BENCHMARKS, RowDocument, compute_in_one_thread, scaling_plot
+from deploy.bench import BENCHMARKS, compute_in_one_thread, scaling_plot
+from deploy.bench_rows import RowDocument
 from deploy.cli import app
 from tests.benchmarks.scaling import power_law
 
