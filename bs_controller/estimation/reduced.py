@@ -1,7 +1,7 @@
 """Fewer samples that tell as much of a user: the lit part of an angle sweep, and sums over blocks of a range sweep.
 
-With an angle and a range sweep the estimate costs a third so, and loses 0.5 % of the bound. A pair of angle sweeps has the
-range in its skirts, so nothing of it can be left out.
+With an angle and a range sweep the estimate costs less so and stays within 2 % of the bound (10 000 users). A pair of angle
+sweeps has the range in its skirts, so nothing of it can be left out.
 """
 
 import math
@@ -41,8 +41,9 @@ class Reducer:
 
     def lit(self, sweep: AngleSweep) -> Observation:
         """Return the part of an angle sweep that the user is lit in."""
-        first, last = self._ends(sweep)
-        return Observation.of(sweep.samples[first:last], self._lit.steered(sweep.setting, first))
+        first, _ = self._ends(sweep)
+        response = self._lit.steered(sweep.setting, first)
+        return Observation.of(response.window.of(sweep.samples), response)
 
     def left(self, sweep: AngleSweep, residual: ComplexArray) -> ComplexArray:
         """Return a sweep with its lit part, `lit`, replaced by what was left of it, ``(subcarrier,)``."""

@@ -40,7 +40,7 @@ ComplexArray = npt.NDArray[np.complex128]
 # noise alone left 4.3 at most (1200 users without echoes at 0 and 20 dB).
 WORTH_A_SPLIT_DEVIATIONS = 5.0
 # Half of what counts as off, because few elements tell two waves badly apart: of 62 users that echoes at -6 dB pulled by a
-# decimetre or more, 60 were found pulled by more than this, and so were 3 in 1000 of all users beside such echoes.
+# decimetre or more 60 became suspect so, or by an earlier path; so did 4 in 1000 of all good fixes beside such echoes.
 LARGEST_PULL_M = 0.05
 # Of some 640 residuals the statistic of noise is 1 with a standard deviation of 0.04; on a wrong lobe it is far above.
 POOR_FIT = 1.25
