@@ -6,13 +6,17 @@ delay axis, and in an angle sweep, whose delay lines spread the elements over te
 Pure numerics: no I/O, no state beyond plans. Networks are trained on these: a change of values is a new FEATURES_VERSION.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
 from bs_controller.beams import focus_of_subcarrier
+from bs_controller.compiled import compiled
 from bs_controller.nufft import ToneProducts
 from bs_controller.sweeps import Trajectory
+from bs_controller.tones import element_tones, phasor
 from protocol.testbed import Setting, TestbedFacts
 
 Floats = npt.NDArray[np.float64]
@@ -38,8 +42,16 @@ def delay_energy(samples: ComplexArray) -> Floats:
         ``(delay,)``, as many as subcarriers; bin ``k`` is the delay ``k / (count spacing_hz)``, modulo ``1 / spacing_hz``.
     """
     spectrum = scipy.fft.fft(samples)  # two thirds of numpy's time
-    energy: Floats = (spectrum.real**2 + spectrum.imag**2) / samples.size
-    return energy
+    return squared(spectrum, 1 / samples.size)
+
+
+@compiled
+def squared(values: ComplexArray, scale: float) -> Floats:
+    """Return squared moduli times a scale, ``(...)`` of one axis."""
+    power = np.empty(values.size)
+    for index in range(values.size):
+        power[index] = scale * (values[index].real ** 2 + values[index].imag ** 2)
+    return power
 
 
 def noise_level(energy: Floats) -> float:
@@ -53,16 +65,29 @@ def delay_bins_hz(facts: TestbedFacts) -> float:
     return facts.downlink.grid.count * facts.downlink.grid.spacing_hz
 
 
-def box_energy(energy: Floats, width: int, *, circular: bool) -> Floats:
+@compiled
+def box_energy(energy: Floats, width: int, circular: bool) -> Floats:
     """Return sums over a box of `width` bins centred on each bin, ``(bin,)``; beyond the ends is zero or the other end."""
-    before, after = width // 2, width - width // 2
+    count, before, after = energy.size, width // 2, width - width // 2
+    padded = np.zeros(count + width)
+    padded[before : before + count] = energy
     if circular:
-        padded = np.concatenate([energy[energy.size - before :], energy, energy[: after - 1]])
-    else:
-        padded = np.concatenate([np.zeros(before), energy, np.zeros(after - 1)])
-    total = np.concatenate([[0.0], np.cumsum(padded)])
-    sums: Floats = total[width:] - total[:-width]
+        padded[:before] = energy[count - before :]
+        padded[before + count :] = energy[:after]
+    sums = np.empty(count)
+    total = padded[:width].sum()
+    for first in range(count):
+        sums[first] = total
+        total += padded[first + width] - padded[first]
     return sums
+
+
+@compiled
+def brightest_box(energy: Floats, width: int) -> tuple[int, float]:
+    """Return the centre and the sum of the box of `width` bins that holds most, see `box_energy`."""
+    sums = box_energy(energy, width, False)
+    centre = int(sums.argmax())
+    return centre, float(sums[centre])
 
 
 def lit_subcarrier(samples: ComplexArray, width: int) -> float:
@@ -71,14 +96,22 @@ def lit_subcarrier(samples: ComplexArray, width: int) -> float:
     The strongest subcarrier alone jumps about within the lit band, which for a defocused user is tens to hundreds wide.
     The box decides where to look, the centre of gravity where in it: all boxes around a narrow band hold the same power.
     """
-    power = samples.real**2 + samples.imag**2
-    centre = int(np.argmax(box_energy(power, width, circular=False)))
-    first = max(centre - width // 2, 0)
-    inside = power[first : centre - width // 2 + width]
-    weight = np.maximum(inside - noise_level(power), 0.0)
-    return first + float(weight @ np.arange(inside.size)) / float(max(weight.sum(), np.finfo(float).tiny))
+    power = squared(samples, 1.0)
+    return _centre_of_gravity(power, noise_level(power), brightest_box(power, width)[0], width)
 
 
+@compiled
+def _centre_of_gravity(power: Floats, noise: float, centre: int, width: int) -> float:
+    """Return where the power above the noise is, on average, within a box."""
+    weight, moment = 0.0, 0.0
+    for index in range(max(centre - width // 2, 0), min(centre - width // 2 + width, power.size)):
+        above = max(power[index] - noise, 0.0)
+        weight += above
+        moment += above * index
+    return moment / weight if weight > 0 else float(max(centre - width // 2, 0))
+
+
+@compiled
 def block_sums(samples: ComplexArray, block: int, step_cycles: float) -> ComplexArray:
     """Return sums over blocks of neighbouring subcarriers, over ``sqrt(block)``, with a common tone taken off first.
 
@@ -96,9 +129,17 @@ def block_sums(samples: ComplexArray, block: int, step_cycles: float) -> Complex
     sums
         ``(subcarrier / block,)``; noise keeps its variance.
     """
-    within = np.exp(-2j * np.pi * step_cycles * np.arange(block)) / np.sqrt(block)
-    blocks = samples.reshape(-1, block) @ within
-    sums: ComplexArray = blocks * np.exp(-2j * np.pi * step_cycles * block * np.arange(blocks.size))
+    within = np.empty(block, dtype=np.complex128)
+    for index in range(block):
+        real, imag = phasor(step_cycles * index)
+        within[index] = complex(real, -imag) / math.sqrt(block)
+    sums = np.empty(samples.size // block, dtype=np.complex128)
+    for index in range(sums.size):
+        total = 0.0j
+        for at in range(block):
+            total += samples[index * block + at] * within[at]
+        real, imag = phasor(step_cycles * block * index)
+        sums[index] = total * complex(real, -imag)
     return sums
 
 
@@ -109,9 +150,17 @@ def focus_sine(trajectory: Trajectory, facts: TestbedFacts) -> Floats:
 
 def element_path_s(facts: TestbedFacts, range_m: float, angle_rad: float) -> Floats:
     """Return the exact delay from a point to each element, ``(element,)``."""
-    x = facts.downlink.array.element_x_m
-    along_m, across_m = range_m - x * np.sin(angle_rad), x * np.cos(angle_rad)
-    path_s: Floats = np.sqrt(along_m * along_m + across_m * across_m) / facts.speed_of_light_m_s
+    return path_delays_s(facts.downlink.array.element_x_m, range_m, angle_rad, facts.speed_of_light_m_s)
+
+
+@compiled
+def path_delays_s(x_m: Floats, range_m: float, angle_rad: float, c_m_s: float) -> Floats:
+    """Return the exact delay from a point to places along the array, ``(element,)``."""
+    sine, cosine = math.sin(angle_rad), math.cos(angle_rad)
+    path_s = np.empty(x_m.size)
+    for n in range(x_m.size):
+        along_m, across_m = range_m - x_m[n] * sine, x_m[n] * cosine
+        path_s[n] = math.sqrt(along_m * along_m + across_m * across_m) / c_m_s
     return path_s
 
 
@@ -119,9 +168,14 @@ class Dechirper:
     """Correlates samples with the tone of each element at a supposed position; owns a plan, one thread at a time."""
 
     def __init__(self, facts: TestbedFacts) -> None:
-        self._facts = facts
-        downlink = facts.downlink
-        self._products = ToneProducts(downlink.grid.count, downlink.array.elements, NUFFT_TOLERANCE)
+        grid, array = facts.downlink.grid, facts.downlink.array
+        self._products = ToneProducts(grid.count, array.elements, NUFFT_TOLERANCE)
+        self._x_m = np.array(array.element_x_m).reshape(array.subarrays, -1)
+        self._everyone = np.arange(array.subarrays)
+        # the transform's bins run from -(count // 2): tones count from the frequency of the bin called zero
+        self._middle_offset_hz = grid.spacing_hz * (grid.count // 2)
+        self._middle_hz, self._spacing_hz = grid.first_hz + self._middle_offset_hz, grid.spacing_hz
+        self._c_m_s = facts.speed_of_light_m_s
 
     def elements(self, samples: ComplexArray, setting: Setting, range_m: float, angle_rad: float) -> ComplexArray:
         """Return ``sum_m y_m exp(-j 2 pi (f_m tau_n - phi_n - (f_m - f_0) t_n))``, the tones of [CBS, eq. (7)] undone.
@@ -140,14 +194,20 @@ class Dechirper:
         elements
             ``(element,)``.
         """
-        grid = self._facts.downlink.grid
-        tau_s = element_path_s(self._facts, range_m, angle_rad)
-        step_cycles = grid.spacing_hz * (tau_s - setting.delay_s[0])
-        # the transform's bins run from -(count // 2): turn each tone to its phase at subcarrier zero
-        first_cycles = grid.first_hz * tau_s - setting.phase_cycles[0] + (grid.count // 2) * step_cycles
-        first_rad = -2 * np.pi * first_cycles
-        turn = np.empty(first_rad.size, dtype=np.complex128)
-        np.cos(first_rad, out=turn.real)
-        np.sin(first_rad, out=turn.imag)
-        elements: ComplexArray = self._products(2 * np.pi * step_cycles, samples) * turn
+        delay_s = np.array(setting.delay_s[0]).reshape(self._x_m.shape)
+        cycles = setting.phase_cycles[0].reshape(self._x_m.shape) + self._middle_offset_hz * delay_s
+        step_rad, tones = element_tones(
+            range_m,
+            angle_rad,
+            self._everyone,
+            self._x_m,
+            delay_s,
+            cycles,
+            self._c_m_s,
+            self._middle_hz,
+            self._spacing_hz,
+            1,
+            1,
+        )
+        elements: ComplexArray = self._products(step_rad, samples) * tones[0].conj()
         return elements

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import scipy.fft
 
 from bs_controller.imaging import chebyshev_terms
-from bs_controller.response import KINDS, Derivatives
+from bs_controller.response import Derivatives
+from bs_controller.tones import KINDS
 from protocol.testbed import Setting, TestbedFacts, group_slices
 
 Floats = npt.NDArray[np.float64]

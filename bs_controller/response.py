@@ -11,7 +11,7 @@ where elements are heard with nearly one delay. A response owns its plans and bu
 steered from it, and must not be used by two threads at once.
 """
 
-import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,15 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.nufft import ToneSums
+from bs_controller.tones import KINDS, element_tones, scaled
 from protocol.testbed import Setting, TestbedFacts
 
 Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
-Indices = npt.NDArray[np.intp]
+Visible = Sequence[int] | npt.NDArray[np.intp]  # sub-arrays
 
 # Measured at most 4e-9 of what the tones bring unaligned.
 NUFFT_TOLERANCE = 1e-9
-KINDS = 3  # value, derivative by range, derivative by angle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +72,6 @@ class Derivatives:
         return self.rows[..., 2, :]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Paths:
-    """Delays from a point to elements and their derivatives by range and angle, each ``(element,)``."""
-
-    delay_s: Floats
-    by_range_s_m: Floats
-    by_angle_s_rad: Floats
-
-
 class DownlinkResponse:
     """One setting's noise-free sweep as a function of the user's position, each sub-array by itself."""
 
@@ -116,15 +107,13 @@ class DownlinkResponse:
         grid, array = facts.downlink.grid, facts.downlink.array
         self._c_m_s = facts.speed_of_light_m_s
         self._gain_at_1_m = facts.speed_of_light_m_s / (4 * np.pi * grid.first_hz)
-        self._element_x_m = array.element_x_m
-        self._subarrays = array.subarrays
-        self._per_subarray = array.elements // array.subarrays
+        self._elements, self._subarrays = array.elements, array.subarrays
+        self._x_m = np.array(array.element_x_m).reshape(array.subarrays, -1)
         self._first_hz, self._spacing_hz, self._subcarriers = grid.first_hz, grid.spacing_hz, grid.count
         self._tolerance = tolerance
         self._falls_with_frequency = falls_with_frequency
         self._window = window or Window(first=0, count=grid.count)
         self._plans: dict[int, ToneSums] = {}
-        self._paths: dict[tuple[float, float, tuple[int, ...]], _Paths] = {}
         self._point_at(self._window.first)
         self._steer(setting)
 
@@ -133,7 +122,8 @@ class DownlinkResponse:
 
         Both share plans and must stay in one thread.
         """
-        other = copy.copy(self)
+        other = DownlinkResponse.__new__(DownlinkResponse)
+        other.__dict__.update(self.__dict__)  # copy.copy takes a quarter of all time of steering
         if first is not None and first != self._window.first:
             other._point_at(first)
         other._steer(setting)
@@ -163,24 +153,33 @@ class DownlinkResponse:
         each = [self.seen_with_derivatives(range_m, angle_rad, (subarray,)).rows for subarray in range(self._subarrays)]
         return Derivatives(rows=np.stack(each))
 
-    def seen_value(self, range_m: float, angle_rad: float, visible: Sequence[int]) -> ComplexArray:
+    def seen_value(self, range_m: float, angle_rad: float, visible: Visible) -> ComplexArray:
         """Return what a user sees of these sub-arrays together, ``(subcarrier,)``."""
-        elements, paths = self._elements_and_paths(range_m, angle_rad, visible)
-        tones, step_rad = self._tones_and_steps(paths, elements)
-        value: ComplexArray = self._plan(1)(step_rad, tones[np.newaxis])[0] * self._scale
+        value: ComplexArray = self._rows(range_m, angle_rad, visible, 1)[0]
         return value
 
-    def seen_with_derivatives(self, range_m: float, angle_rad: float, visible: Sequence[int]) -> Derivatives:
+    def seen_with_derivatives(self, range_m: float, angle_rad: float, visible: Visible) -> Derivatives:
         """Return what a user sees of these sub-arrays together, ``(subcarrier,)``; faster than adding them up."""
-        elements, paths = self._elements_and_paths(range_m, angle_rad, visible)
-        tones, step_rad = self._tones_and_steps(paths, elements)
-        strength = np.empty((KINDS, tones.size), dtype=np.complex128)
-        strength[0] = tones
-        np.multiply(tones, paths.by_range_s_m, out=strength[1])
-        np.multiply(tones, paths.by_angle_s_rad, out=strength[2])
-        rows = self._plan(KINDS)(step_rad, strength) * self._scale
-        rows[1:] *= self._turn_hz
-        return Derivatives(rows=rows)
+        return Derivatives(rows=self._rows(range_m, angle_rad, visible, KINDS))
+
+    def _rows(self, range_m: float, angle_rad: float, visible: Visible, kinds: int) -> ComplexArray:
+        """Return a value alone or with its derivatives, ``(kind, subcarrier)``."""
+        if not (range_m > 0 and math.isfinite(range_m) and math.isfinite(angle_rad)):
+            raise ValueError(f"a point at a positive finite range expected, got {range_m:g} m, {angle_rad:g} rad")
+        step_rad, strength = element_tones(
+            range_m,
+            angle_rad,
+            np.asarray(visible, dtype=np.intp),
+            self._x_m,
+            self._delay_s,
+            self._cycles,
+            self._c_m_s,
+            self._middle_hz,
+            self._spacing_hz,
+            self._window.block,
+            kinds,
+        )
+        return scaled(self._plan(kinds)(step_rad, strength), self._scale, self.frequency_hz)
 
     def _point_at(self, first: int) -> None:
         """Let the window begin at a subcarrier."""
@@ -189,77 +188,28 @@ class DownlinkResponse:
             raise ValueError(f"a window within {self._subcarriers} subcarriers expected, got {window}")
         self._window = window
         # of blocks the middle counts
-        offset = first + (window.block - 1) / 2 + window.block * np.arange(window.count)
-        self.frequency_hz: Floats = self._first_hz + self._spacing_hz * offset.astype(np.float64)
+        offset = first + (window.block - 1) / 2 + window.block * np.arange(window.count, dtype=np.float64)
+        self.frequency_hz: Floats = self._first_hz + self._spacing_hz * offset
         # finufft's bins run from -(size // 2): the tones start at the frequency of the bin called zero
         self._middle_offset_hz = self._spacing_hz * float(offset[window.count // 2])
         self._middle_hz = self._first_hz + self._middle_offset_hz
-        shape = self._first_hz / self.frequency_hz if self._falls_with_frequency else np.ones(window.count)
-        self._scale = np.asarray(shape / np.sqrt(self._element_x_m.size), dtype=np.float64)
-        self._turn_hz = 2j * np.pi * self.frequency_hz
+        flat = math.sqrt(self._elements)
+        self._scale: Floats = (
+            self._first_hz / flat / self.frequency_hz if self._falls_with_frequency else np.full(window.count, 1 / flat)
+        )
 
     def _steer(self, setting: Setting) -> None:
         """Take a setting; of its phases and delays only these are needed."""
-        expected = (1, self._element_x_m.size)
+        expected = (1, self._elements)
         if setting.phase_cycles.shape != expected:
             raise ValueError(
                 f"a setting of one group and {expected[1]} elements expected, got {setting.phase_cycles.shape}"
             )
-        self._delay_s: Floats = setting.delay_s[0]
-        self._cycles: Floats = setting.phase_cycles[0] + self._middle_offset_hz * setting.delay_s[0]
-
-    def _elements_and_paths(
-        self, range_m: float, angle_rad: float, visible: Sequence[int]
-    ) -> tuple[slice | Indices, _Paths]:
-        """Return which elements are visible, and their paths, which are kept: the next sweep is asked for the same point."""
-        point = (range_m, angle_rad, tuple(visible))
-        elements = self._elements(point[2])
-        if point not in self._paths:
-            self._paths.clear()
-            self._paths[point] = self._paths_to(range_m, angle_rad, self._element_x_m[elements])
-        return elements, self._paths[point]
-
-    def _elements(self, visible: tuple[int, ...]) -> slice | Indices:
-        """Return the elements of these sub-arrays: a slice where they follow each other, which need not be copied."""
-        if not visible:
-            return slice(0, 0)
-        first, last = min(visible), max(visible) + 1
-        if len(visible) == last - first:
-            return slice(first * self._per_subarray, last * self._per_subarray)
-        starts = np.array(sorted(visible))[:, np.newaxis] * self._per_subarray
-        return (starts + np.arange(self._per_subarray)).ravel()
-
-    def _paths_to(self, range_m: float, angle_rad: float, x: Floats) -> _Paths:
-        if not (range_m > 0 and np.isfinite(range_m) and np.isfinite(angle_rad)):
-            raise ValueError(f"a point at a positive finite range expected, got {range_m:g} m, {angle_rad:g} rad")
-        # along and across the line from the origin: the law of cosines without its cancellation
-        along_m, across_m = range_m - x * np.sin(angle_rad), x * np.cos(angle_rad)
-        distance_m = np.sqrt(along_m * along_m + across_m * across_m)
-        speed_m_s = distance_m * self._c_m_s
-        return _Paths(
-            delay_s=distance_m / self._c_m_s,
-            by_range_s_m=along_m / speed_m_s,
-            by_angle_s_rad=-range_m * across_m / speed_m_s,
-        )
-
-    def _tones_and_steps(self, paths: _Paths, elements: slice | Indices) -> tuple[ComplexArray, Floats]:
-        """Return each element's contribution at the middle of the window, and its phase steps, both ``(element,)``."""
-        turn_rad = 2 * np.pi * (self._middle_hz * paths.delay_s - self._cycles[elements])
-        tones: ComplexArray = np.empty(turn_rad.size, dtype=np.complex128)
-        np.cos(turn_rad, out=tones.real)
-        np.sin(turn_rad, out=tones.imag)
-        step_rad = (2 * np.pi * self._spacing_hz) * (paths.delay_s - self._delay_s[elements])
-        block = self._window.block
-        if block == 1:
-            return tones, step_rad
-        # A block of neighbours adds up to the tone at its middle times a Dirichlet kernel. Its slope is left out of the
-        # derivatives: 1e-5 of theirs where the block turns by a tenth of a cycle.
-        half_rad = step_rad / 2
-        near = np.abs(half_rad) < 1e-9
-        half_rad[near] = 1e-9
-        return tones * (np.sin(block * half_rad) / (np.sqrt(block) * np.sin(half_rad))), block * step_rad
+        # of each sub-array, and writable as compiled code expects: a setting is not
+        self._delay_s: Floats = np.array(setting.delay_s[0]).reshape(self._x_m.shape)
+        self._cycles: Floats = setting.phase_cycles[0].reshape(self._x_m.shape) + self._middle_offset_hz * self._delay_s
 
     def _plan(self, sums: int) -> ToneSums:
         if sums not in self._plans:
-            self._plans[sums] = ToneSums(self._window.count, self._element_x_m.size, sums, self._tolerance)
+            self._plans[sums] = ToneSums(self._window.count, self._elements, sums, self._tolerance)
         return self._plans[sums]

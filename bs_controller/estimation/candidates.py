@@ -13,8 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.beams import focus_of_subcarrier
-from bs_controller.estimation.masks import all_masks, log_likelihood
-from bs_controller.features import Dechirper, box_energy, delay_bins_hz, delay_energy, element_path_s, lit_subcarrier
+from bs_controller.compiled import compiled
+from bs_controller.estimation.delay_axis import held_energy, likeliest_ranges, summed_twice
+from bs_controller.estimation.masks import SMALLEST_RESIDUAL, all_masks
+from bs_controller.features import (
+    Dechirper,
+    box_energy,
+    delay_bins_hz,
+    delay_energy,
+    lit_subcarrier,
+    path_delays_s,
+    squared,
+)
 from bs_controller.sweeps import Trajectory
 from protocol.testbed import Setting, TestbedFacts
 
@@ -29,9 +39,6 @@ RIVALS = 4  # masks that are compared by direction: shifts by whole sub-arrays m
 RIVAL_NATS = (
     25.0  # by energies alone; rivals that differ by a shift differ by rounding to bins and by noise at the ends
 )
-# Added to all delay energies, of their mean: the noise of 10 dB. With less, the skirts of a block weigh more than the block,
-# and 2 % of the users that one sub-array sees at 20 dB were put half a metre off.
-FLOOR_SHARE = 0.1
 # Energy explained neither by the best start nor by noise from which on a user is taken to have echoes. Starts lose 5 % to
 # the steps of the search; two echoes at -10 dB are 17 %.
 SHARE_OF_ECHOES = 0.1
@@ -99,20 +106,21 @@ class Searcher:
     def __init__(self, facts: TestbedFacts) -> None:
         grid, array, region = facts.downlink.grid, facts.downlink.array, facts.region
         self._facts = facts
-        self._masks = all_masks(array.subarrays)
+        self._x_m, self._samples = np.array(array.element_x_m), grid.count
+        self._masks = all_masks(array.subarrays).copy()  # writable, as compiled code expects
         self._dechirper = Dechirper(facts)
         steps = round(DIRECTION_REACH * array.elements * DIRECTIONS_PER_BEAM / 2)
         self._offsets = np.linspace(-DIRECTION_REACH, DIRECTION_REACH, 2 * steps + 1)
         # a path to an element shortens by x sin(theta): the ramps undo what a sine more does to the carrier
         carrier_cycles_m = (grid.first_hz + grid.last_hz) / 2 / facts.speed_of_light_m_s
         ramps = np.exp(2j * np.pi * carrier_cycles_m * np.outer(array.element_x_m, self._offsets))
-        self._ramps = ramps.reshape(array.subarrays, -1, self._offsets.size)
-        self._elements_of_mask = self._masks.sum(axis=1) * (array.elements // array.subarrays)
+        self._ramps = np.stack([ramps.real, ramps.imag]).reshape(2, array.subarrays, -1, self._offsets.size)
         self._centre_x_m = array.element_x_m.reshape(array.subarrays, -1).mean(axis=1)
         self._bin_m = facts.speed_of_light_m_s / delay_bins_hz(facts)
         low, high = region.range_min_m - _BEYOND_REGION_M, region.range_max_m + _BEYOND_REGION_M
         self._range_m = np.arange(max(low, self._bin_m), high, self._bin_m)
         self._range_bin = np.rint(self._range_m / self._bin_m).astype(np.intp)
+        self._coarse_range_bin = self._range_bin[::RANGE_STRIDE].copy()
         self._common: dict[Trajectory, CommonSweep] = {}
         self.nearest_m = region.range_min_m
 
@@ -133,7 +141,7 @@ class Searcher:
             common=common,
             energy=float(np.vdot(samples, samples).real),
             delay_energy=energy,
-            summed_energy=np.concatenate([[0.0], np.cumsum(np.concatenate([energy, energy]))]),
+            summed_energy=summed_twice(energy),
             lit=lit,
             lit_sine=sine,
             lit_curvature_per_m=curvature_per_m,
@@ -163,7 +171,7 @@ class Searcher:
 
         Where one sweep alone is ambiguous, the likeliest need not be the right one.
         """
-        heights, best = self._best_ranges(sweeps, self._range_bin[::RANGE_STRIDE])
+        heights, best = self._best_ranges(sweeps, self._coarse_range_bin)
         order, clean, found = np.argsort(-heights)[:RIVALS].tolist(), 1 - _noise_share(sweeps), list[Candidate]()
         for k in order:
             if heights[k] <= heights[order[0]] - RIVAL_NATS:
@@ -224,12 +232,11 @@ class Searcher:
 
         They are right to about 0.1 m: which elements are visible moves the peak within the spread of their delays.
         """
-        energy = box_energy(delay_energy(samples), ARRIVAL_BOX, circular=True)
-        own_m = float(self._own_s(setting, float(np.sin(angle_rad))).mean()) * self._facts.speed_of_light_m_s
-        inside = energy[np.rint((self._range_m + own_m) / self._bin_m).astype(np.intp) % energy.size]
-        smallest, peaks = ARRIVAL_SHARE * inside.max(), list[float]()
-        while len(peaks) < ARRIVALS and inside.max() > smallest:
-            peak = int(inside.argmax())
+        energy = box_energy(delay_energy(samples), ARRIVAL_BOX, True)
+        own_m = float(self._own_s(setting, math.sin(angle_rad)).mean()) * self._facts.speed_of_light_m_s
+        inside = np.take(energy, self._range_bin + round(own_m / self._bin_m), mode="wrap")
+        smallest, peaks = ARRIVAL_SHARE * float(inside.max()), list[float]()
+        while len(peaks) < ARRIVALS and inside[peak := int(inside.argmax())] > smallest:
             peaks.append(float(self._range_m[peak]))
             inside[max(peak - 2 * ARRIVAL_BOX, 0) : peak + 2 * ARRIVAL_BOX] = 0.0
         return peaks
@@ -245,28 +252,17 @@ class Searcher:
 
     def _around(self, sweeps: Sequence[AngleSweep], range_m: float, sine: float) -> Candidate:
         """Return the best direction and mask at a range, around a direction."""
-        shares = np.array([self._direction_shares(sweep, range_m, sine) for sweep in sweeps])
-        likelihood = log_likelihood(shares, self._facts.downlink.grid.count)  # (direction, mask)
-        direction, best = divmod(int(likelihood.argmax()), len(self._masks))
-        explained = shares[:, direction].sum(axis=0) / len(sweeps)  # (mask,)
-        share, explained[best] = float(explained[best]), 0.0
-        offset = float(self._offsets[direction]) + self._aside(likelihood[:, best], direction)
+        shares = _stacked([self._direction_shares(sweep, range_m, sine) for sweep in sweeps])
+        direction, best, likelihood, aside, share, next_share = likeliest_direction(shares, self._samples)
+        offset = self._offsets[direction] + aside * (self._offsets[1] - self._offsets[0])
         return Candidate(
             range_m=range_m,
-            angle_rad=math.asin(min(max(sine + offset, -1.0), 1.0)),
+            angle_rad=math.asin(min(max(sine + float(offset), -1.0), 1.0)),
             mask=self._masks[best],
-            mask_is_clear=bool(explained.max() < CLEAR_SHARE * share),
+            mask_is_clear=next_share < CLEAR_SHARE * share,
             share=share,
-            log_likelihood=float(likelihood[direction, best]),
+            log_likelihood=likelihood,
         )
-
-    def _aside(self, likelihood: Floats, peak: int) -> float:
-        """Return how far beside a direction the maximum is, in sine, by the parabola through its neighbours."""
-        if not 0 < peak < likelihood.size - 1:
-            return 0.0
-        before, at, after = likelihood[peak - 1 : peak + 2].tolist()
-        bend = before - 2 * at + after
-        return float(self._offsets[1] - self._offsets[0]) * (0.5 * (before - after) / bend if bend < 0 else 0.0)
 
     def _direction_shares(self, sweep: AngleSweep, range_m: float, sine: float) -> Floats:
         """Return the share of the energy that each mask explains in directions around one, ``(direction, mask)``.
@@ -274,17 +270,14 @@ class Searcher:
         The Gram matrix is taken for diagonal here: neighbouring sub-arrays touch in a few delay bins only.
         """
         elements = self._dechirper.elements(sweep.samples, sweep.setting, range_m, math.asin(sine))
-        blocks = elements.reshape(self._masks.shape[1], 1, -1)
-        correlation = (blocks @ self._ramps)[:, 0].T @ self._masks.T  # (direction, mask)
-        norm = self._elements_of_mask * (sweep.samples.size * sweep.common.tone_energy * sweep.energy)
-        shares: Floats = (correlation.real**2 + correlation.imag**2) / norm
-        return np.minimum(shares, LARGEST_COARSE_SHARE)
+        each = sweep.samples.size * sweep.common.tone_energy * sweep.energy
+        return direction_shares(elements, self._ramps, self._masks, each)
 
     def _own_s(self, setting: Setting, sine: float) -> Floats:
         """Return the delay of each element's tone, less that of the range, ``(element,)``; nearly the same at all ranges."""
         region = self._facts.region
-        middle_m = float(np.sqrt(region.range_min_m * region.range_max_m))
-        path_s = element_path_s(self._facts, middle_m, float(np.arcsin(sine)))
+        middle_m = math.sqrt(region.range_min_m * region.range_max_m)
+        path_s = path_delays_s(self._x_m, middle_m, math.asin(sine), self._facts.speed_of_light_m_s)
         own_s: Floats = path_s - middle_m / self._facts.speed_of_light_m_s - setting.delay_s[0]
         return own_s
 
@@ -292,25 +285,100 @@ class Searcher:
         """Return each mask's likelihood at its best range from the delay axis alone, and which range, ``(mask,)``."""
         sine = sum(sweep.lit_sine for sweep in sweeps) / len(sweeps)
         held = [self._held(sweep, sine, range_bin) for sweep in sweeps]
-        if len(sweeps) == 1:  # the brightest is the likeliest
-            (energy, width), each = held[0], np.arange(len(self._masks))
-            best = energy.argmax(axis=1)
-            brightest = energy[each, best][:, np.newaxis]
-            return two_level_likelihood(brightest, width, sweeps[0].delay_energy)[:, 0], best
-        pairs = zip(held, sweeps, strict=True)
-        total = sum(two_level_likelihood(energy, width, sweep.delay_energy) for (energy, width), sweep in pairs)
-        scores = np.asarray(total)
-        best = scores.argmax(axis=1)
-        return scores[np.arange(len(self._masks)), best], best
+        energy, bins = (_stacked(list(part)) for part in zip(*held, strict=True))
+        total = np.array([sweep.summed_energy[sweep.delay_energy.size] for sweep in sweeps])
+        return likeliest_ranges(energy, bins, total, sweeps[0].delay_energy.size)
 
     def _held(self, sweep: AngleSweep, sine: float, range_bin: Bins) -> tuple[Floats, Floats]:
         """Return the energy in each mask's bins at each range, ``(mask, range)``, and how many bins, ``(mask,)``."""
         row = round((min(max(sine, -1.0), 1.0) + 1) / 2 * (SINES - 1))
         first, width = sweep.common.first_bin[row], sweep.common.width_bins[row]
-        summed = sweep.summed_energy
-        start = (first.astype(np.intp)[:, np.newaxis] + range_bin) % sweep.delay_energy.size
-        inside = summed[start + width.astype(np.intp)[:, np.newaxis]] - summed[start]
-        return self._masks @ inside, self._masks @ width
+        return held_energy(self._masks, sweep.summed_energy, first, width, range_bin), self._masks @ width
+
+
+@compiled
+def direction_shares(elements: ComplexArray, ramps: Floats, masks: Floats, each: float) -> Floats:
+    """Return the share of the energy that each mask explains in each direction, ``(direction, mask)``.
+
+    Parameters
+    ----------
+    elements
+        ``(element,)`` dechirped.
+    ramps
+        ``(2, subarray, element, direction)`` real and imaginary part of what undoes a direction.
+    masks
+        ``(mask, subarray)``.
+    each
+        What an element would have to be squared for all energy to be explained, per element.
+    """
+    _, subarrays, per, directions = ramps.shape
+    heard = np.zeros((2, subarrays, directions))
+    for subarray in range(subarrays):
+        for n in range(per):
+            real, imag = elements[subarray * per + n].real, elements[subarray * per + n].imag
+            for at in range(directions):
+                heard[0, subarray, at] += real * ramps[0, subarray, n, at] - imag * ramps[1, subarray, n, at]
+                heard[1, subarray, at] += real * ramps[1, subarray, n, at] + imag * ramps[0, subarray, n, at]
+    shares = np.empty((directions, masks.shape[0]))
+    for mask in range(masks.shape[0]):
+        seen = per * masks[mask].sum()
+        for at in range(directions):
+            real, imag = 0.0, 0.0
+            for subarray in range(subarrays):
+                real += masks[mask, subarray] * heard[0, subarray, at]
+                imag += masks[mask, subarray] * heard[1, subarray, at]
+            shares[at, mask] = min((real * real + imag * imag) / (seen * each), LARGEST_COARSE_SHARE)
+    return shares
+
+
+@compiled
+def likeliest_direction(shares: Floats, samples: int) -> tuple[int, int, float, float, float, float]:
+    """Return the likeliest direction and mask, and what else is to be known of it.
+
+    Parameters
+    ----------
+    shares
+        ``(sweep, direction, mask)`` of the energy that are explained.
+    samples
+        Of a sweep.
+
+    Returns
+    -------
+    direction, mask
+        Indices.
+    log_likelihood
+        At the best gains and noise powers, see `masks.log_likelihood`.
+    aside
+        By how many steps of direction the maximum is beside it.
+    share, next_share
+        Of the energy that this mask explains in this direction, and the most that another does; means over sweeps.
+    """
+    sweeps, directions, masks = shares.shape
+    likelihood = np.empty((directions, masks))
+    direction, best = 0, 0
+    for at in range(directions):
+        for mask in range(masks):
+            left = 1.0
+            for sweep in range(sweeps):
+                left *= max(1 - shares[sweep, at, mask], SMALLEST_RESIDUAL)
+            likelihood[at, mask] = -samples * math.log(left)
+            if likelihood[at, mask] > likelihood[direction, best]:
+                direction, best = at, mask
+    aside = 0.0
+    if 0 < direction < directions - 1:  # the parabola through its neighbours
+        before, after = likelihood[direction - 1, best], likelihood[direction + 1, best]
+        bend = before - 2 * likelihood[direction, best] + after
+        aside = 0.5 * (before - after) / bend if bend < 0 else 0.0
+    next_share = 0.0
+    for mask in range(masks):
+        if mask != best:
+            next_share = max(next_share, shares[:, direction, mask].mean())
+    return direction, best, likelihood[direction, best], aside, shares[:, direction, best].mean(), next_share
+
+
+def _stacked(parts: list[Floats]) -> Floats:
+    """Return arrays along a new first axis; a view if it is one."""
+    return parts[0][np.newaxis] if len(parts) == 1 else np.stack(parts)
 
 
 def _unshifted_sine(sweep: AngleSweep, range_m: float, centre_m: float) -> float:
@@ -321,7 +389,7 @@ def _unshifted_sine(sweep: AngleSweep, range_m: float, centre_m: float) -> float
 
 def _brightest_sines(sweep: AngleSweep) -> list[float]:
     """Return the sines of the brightest narrow bands of subcarriers, which are those of several paths."""
-    left = box_energy(sweep.samples.real**2 + sweep.samples.imag**2, ECHO_BOX, circular=False)
+    left = box_energy(squared(sweep.samples, 1.0), ECHO_BOX, False)
     sines = []
     for _ in range(ECHOES):
         peak = int(left.argmax())
@@ -337,31 +405,3 @@ def _noise_share(sweeps: Sequence[AngleSweep]) -> float:
         quarter = sweep.delay_energy.size // 4
         share += float(np.partition(sweep.delay_energy, quarter)[quarter]) * sweep.delay_energy.size / sweep.energy
     return min(1.0, share / len(sweeps) / math.log(4 / 3))  # a quarter of exponential energies is below ln(4/3)
-
-
-def two_level_likelihood(held: Floats, bins: Floats, energy: Floats) -> Floats:
-    """Return the log-likelihood that some bins of exponential energies have one mean and all others a smaller one.
-
-    Parameters
-    ----------
-    held
-        ``(mask, range)`` energy in the bins of each hypothesis.
-    bins
-        ``(mask,)`` how many they are.
-    energy
-        ``(delay,)`` all energies.
-
-    Returns
-    -------
-    log_likelihood
-        ``(mask, range)``; minus infinity where the bins are darker than the others.
-    """
-    total, count = float(energy.sum()), energy.size
-    floor = FLOOR_SHARE * total / count
-    inside = held / bins[:, np.newaxis] + floor
-    outside = (total - held) / (count - bins)[:, np.newaxis] + floor
-    # single precision is right to 1e-4 nats here, in a fifth of the time
-    log_inside, log_outside = np.log(inside.astype(np.float32)), np.log(outside.astype(np.float32))
-    likelihood = -bins[:, np.newaxis] * log_inside - (count - bins)[:, np.newaxis] * log_outside
-    result: Floats = np.where(inside > outside, likelihood, -np.inf)
-    return result

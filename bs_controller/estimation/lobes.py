@@ -6,13 +6,15 @@ one range serves all others.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.estimation.masks import log_likelihood
+from bs_controller.compiled import compiled
+from bs_controller.estimation.masks import SMALLEST_RESIDUAL
 
 Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -48,29 +50,67 @@ def lobes(
     """
     likelihood = np.zeros(2 * round(REACH_M / STEP_M) + 1)
     for received, response, cycles in zip(samples, expected, cycles_per_m, strict=True):
-        product = response.conj() * received
-        block = max(1, int(BLOCK_CYCLES_PER_M / cycles))
-        while product.size % block:
-            block -= 1
-        sums = (product.reshape(-1, block) @ np.ones(block)) @ _turns(product.size // block, block * cycles)
-        power = sums.real**2 + sums.imag**2
-        energy = float(np.vdot(received, received).real * np.vdot(response, response).real)
-        likelihood += log_likelihood(power[np.newaxis] / energy, product.size)
-    inner = np.flatnonzero((likelihood[1:-1] >= likelihood[:-2]) & (likelihood[1:-1] >= likelihood[2:])) + 1
-    if not inner.size:
-        inner = np.array([likelihood.argmax()])
-    best = inner[np.argsort(-likelihood[inner])][:MOST_LOBES].tolist()
+        block = _block(received.size, cycles)
+        add_likelihood(likelihood, received, response, block, _turns(received.size // block, block * cycles))
     return [
-        Lobe(shift_m=(lobe - likelihood.size // 2) * STEP_M, log_likelihood=float(likelihood[lobe]))
-        for lobe in best
-        if likelihood[lobe] > likelihood[best[0]] - NATS
+        Lobe(shift_m=(lobe - likelihood.size // 2) * STEP_M, log_likelihood=height)
+        for lobe, height in peaks(likelihood)
     ]
 
 
 @functools.lru_cache(maxsize=8)
-def _turns(count: int, cycles_per_m: float) -> ComplexArray:
-    """Return the factors that undo each shift, ``(block, shift)``; read-only."""
+def _block(samples: int, cycles_per_m: float) -> int:
+    """Return how many samples, which turn by so much per metre against each other, can be summed first."""
+    block = max(1, int(BLOCK_CYCLES_PER_M / cycles_per_m))
+    while samples % block:
+        block -= 1
+    return block
+
+
+@functools.lru_cache(maxsize=8)
+def _turns(count: int, cycles_per_m: float) -> Floats:
+    """Return the factors that undo each shift, ``(2, block, shift)`` of real and imaginary parts."""
     shift_m = STEP_M * np.arange(-round(REACH_M / STEP_M), round(REACH_M / STEP_M) + 1)
     turns = np.exp(-2j * np.pi * cycles_per_m * np.outer(np.arange(count), shift_m))
-    turns.flags.writeable = False
-    return turns
+    return np.stack([turns.real, turns.imag])
+
+
+@compiled
+def add_likelihood(
+    likelihood: Floats, received: ComplexArray, response: ComplexArray, block: int, turns: Floats
+) -> None:
+    """Add the log-likelihood of one sweep at its best gain and noise power at each shift, ``(shift,)``.
+
+    Parameters
+    ----------
+    likelihood
+        ``(shift,)``, added to.
+    received, response
+        ``(sample,)`` samples, and the response at the supposed position.
+    block
+        How many neighbours are summed first.
+    turns
+        ``(2, block, shift)`` what undoes each shift.
+    """
+    real, imag = np.zeros(likelihood.size), np.zeros(likelihood.size)
+    received_energy, response_energy = 0.0, 0.0
+    for index in range(turns.shape[1]):
+        total = 0.0j
+        for sample in range(index * block, (index + 1) * block):
+            total += response[sample].conjugate() * received[sample]
+            received_energy += received[sample].real ** 2 + received[sample].imag ** 2
+            response_energy += response[sample].real ** 2 + response[sample].imag ** 2
+        for shift in range(likelihood.size):
+            real[shift] += total.real * turns[0, index, shift] - total.imag * turns[1, index, shift]
+            imag[shift] += total.real * turns[1, index, shift] + total.imag * turns[0, index, shift]
+    for shift in range(likelihood.size):
+        share = (real[shift] ** 2 + imag[shift] ** 2) / (received_energy * response_energy)
+        likelihood[shift] -= received.size * math.log(max(1 - share, SMALLEST_RESIDUAL))
+
+
+def peaks(likelihood: Floats) -> list[tuple[int, float]]:
+    """Return where the highest local maxima are that are not far below the highest, and how high, best first."""
+    inner = np.flatnonzero((likelihood[1:-1] >= likelihood[:-2]) & (likelihood[1:-1] >= likelihood[2:])) + 1
+    highest = (inner if inner.size else np.array([likelihood.argmax()])).tolist()
+    found = sorted(((float(likelihood[lobe]), lobe) for lobe in highest), reverse=True)[:MOST_LOBES]
+    return [(lobe, height) for height, lobe in found if height > found[0][0] - NATS]

@@ -12,9 +12,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bs_controller.compiled import compiled
 from bs_controller.estimation.masks import SMALLEST_RESIDUAL, all_masks, explained_share, log_likelihood
 
 Floats = npt.NDArray[np.float64]
+Visible = Sequence[int] | npt.NDArray[np.intp]
 ComplexArray = npt.NDArray[np.complex128]
 
 _STEPS = 12
@@ -38,10 +40,10 @@ class Response(Protocol):
     def value(self, range_m: float, angle_rad: float) -> ComplexArray:
         """Return the response of each sub-array, ``(subarray, subcarrier)``."""
 
-    def seen_value(self, range_m: float, angle_rad: float, visible: Sequence[int]) -> ComplexArray:
+    def seen_value(self, range_m: float, angle_rad: float, visible: Visible) -> ComplexArray:
         """Return what a user sees of some sub-arrays together, ``(subcarrier,)``."""
 
-    def seen_with_derivatives(self, range_m: float, angle_rad: float, visible: Sequence[int]) -> Seen:
+    def seen_with_derivatives(self, range_m: float, angle_rad: float, visible: Visible) -> Seen:
         """Return what a user sees of some sub-arrays together, and its derivatives."""
 
 
@@ -194,23 +196,16 @@ def _evaluated(observations: Sequence[Observation], range_m: float, angle_rad: f
     ``F = (2 / sigma^2) Re{J^H P J}``, where ``P`` removes the direction of the response itself [CBS, eqs. (12)-(25)] with
     the gain unknown, and ``sigma^2`` is the mean residual power.
     """
-    visible = np.flatnonzero(mask).tolist()
+    visible = np.flatnonzero(mask)
     likelihood, by_range, by_angle, of_range, of_both, of_angle = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     fits = []
     for one in observations:
         rows = one.response.seen_with_derivatives(range_m, angle_rad, visible).rows
-        conjugate = rows.conj()
-        (norm, u_r, u_a), (_, rr, ra), (_, _, aa) = (conjugate @ rows.T).tolist()
-        heard, heard_r, heard_a = (conjugate @ one.samples).tolist()
-        gain = heard / norm.real
-        left = max(1 - abs(heard) ** 2 / (norm.real * one.energy), SMALLEST_RESIDUAL)
+        gain, left, slopes, information = projected(rows, one.samples, one.energy)
         weight = 2 * one.count / (left * one.energy)
-        by_range += weight * (gain.conjugate() * (heard_r - gain * u_r.conjugate())).real
-        by_angle += weight * (gain.conjugate() * (heard_a - gain * u_a.conjugate())).real
-        power = weight * abs(gain) ** 2
-        of_range += power * (rr.real - abs(u_r) ** 2 / norm.real)
-        of_both += power * (ra - u_r.conjugate() * u_a / norm.real).real
-        of_angle += power * (aa.real - abs(u_a) ** 2 / norm.real)
+        by_range, by_angle = by_range + weight * slopes[0], by_angle + weight * slopes[1]
+        of_range, of_both = of_range + weight * information[0], of_both + weight * information[1]
+        of_angle += weight * information[2]
         likelihood -= one.count * math.log(left)
         fits.append((gain, rows[0]))
     return _Point(
@@ -222,3 +217,50 @@ def _evaluated(observations: Sequence[Observation], range_m: float, angle_rad: f
         curvature=(of_range, of_both, of_angle),
         fits=tuple(fits),
     )
+
+
+@compiled
+def projected(
+    rows: ComplexArray, samples: ComplexArray, energy: float
+) -> tuple[complex, float, tuple[float, float], tuple[float, float, float]]:
+    """Return what one sweep says at a position with its most likely gain, for noise of power one.
+
+    Parameters
+    ----------
+    rows
+        ``(3, sample)`` response and its derivatives by range and angle.
+    samples
+        ``(sample,)``.
+    energy
+        Of all samples that these stand for.
+
+    Returns
+    -------
+    gain
+        ``u^H y / u^H u``.
+    left
+        Share of the energy that the response leaves.
+    slopes
+        ``Re{g^* J^H (y - g u)}`` by range and angle.
+    information
+        ``|g|^2 Re{J^H P J}`` of range, of both, of angle.
+    """
+    norm, heard, heard_r, heard_a, u_r, u_a = 0.0, 0.0j, 0.0j, 0.0j, 0.0j, 0.0j
+    rr, ra, aa = 0.0, 0.0, 0.0
+    for m in range(samples.size):
+        y, u, r, a = samples[m], rows[0, m].conjugate(), rows[1, m], rows[2, m]
+        norm += u.real * u.real + u.imag * u.imag
+        heard += u * y
+        heard_r += r.conjugate() * y
+        heard_a += a.conjugate() * y
+        u_r += u * r
+        u_a += u * a
+        rr += r.real * r.real + r.imag * r.imag
+        ra += r.real * a.real + r.imag * a.imag
+        aa += a.real * a.real + a.imag * a.imag
+    gain = heard / norm
+    power, back = abs(gain) ** 2, gain.conjugate()
+    left = max(1 - power * norm / energy, SMALLEST_RESIDUAL)
+    slopes = ((back * (heard_r - gain * u_r.conjugate())).real, (back * (heard_a - gain * u_a.conjugate())).real)
+    both = ra - (u_r.conjugate() * u_a).real / norm
+    return gain, left, slopes, (power * (rr - abs(u_r) ** 2 / norm), power * both, power * (aa - abs(u_a) ** 2 / norm))

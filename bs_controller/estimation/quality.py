@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.features import box_energy, delay_energy, noise_level
+from bs_controller.features import brightest_box, delay_energy, noise_level, squared
 from bs_controller.sweeps import Covariance, GoodnessOfFit
 
 Floats = npt.NDArray[np.float64]
@@ -23,9 +23,10 @@ _MEAN_OVER_MEDIAN_VARIANCE = 1 / np.log(2) ** 2 - 1
 
 def covariance_from_information(information: Floats) -> Covariance:
     """Return the inverse of the Fisher information, ``(2, 2)`` of range, m, and angle, rad [CBS, eq. (25)]."""
-    inverse = np.linalg.inv(information)
+    (of_range, of_both), (_, of_angle) = information.tolist()
+    determinant = of_range * of_angle - of_both * of_both
     return Covariance(
-        range_m2=float(inverse[0, 0]), range_angle_m_rad=float(inverse[0, 1]), angle_rad2=float(inverse[1, 1])
+        range_m2=of_angle / determinant, range_angle_m_rad=-of_both / determinant, angle_rad2=of_range / determinant
     )
 
 
@@ -35,13 +36,22 @@ def goodness_of_fit(residuals: Sequence[ComplexArray]) -> GoodnessOfFit:
     A path that the model lacks brightens some of the delays, which moves the mean and hardly the median; so neither the
     noise power nor the gain need be known. Samples without noise leave rounding, which looks like noise here too.
     """
-    ratios = []
-    for residual in residuals:
-        energy = delay_energy(residual)
-        noise = noise_level(energy)
-        ratios.append(float(energy.mean()) / noise if noise > 0 else 1.0)
-    count = sum(residual.size for residual in residuals)
-    return GoodnessOfFit(statistic=float(np.mean(ratios)), degrees=round(count / _MEAN_OVER_MEDIAN_VARIANCE))
+    return mean_fit([goodness_of_residual(residual) for residual in residuals])
+
+
+def goodness_of_residual(residual: ComplexArray) -> GoodnessOfFit:
+    """Return the same of one sweep."""
+    energy = delay_energy(residual)
+    noise = noise_level(energy)
+    ratio = float(energy.sum()) / energy.size / noise if noise > 0 else 1.0
+    return GoodnessOfFit(statistic=ratio, degrees=round(residual.size / _MEAN_OVER_MEDIAN_VARIANCE))
+
+
+def mean_fit(fits: Sequence[GoodnessOfFit]) -> GoodnessOfFit:
+    """Return the fit of several sweeps."""
+    return GoodnessOfFit(
+        statistic=sum(fit.statistic for fit in fits) / len(fits), degrees=sum(fit.degrees for fit in fits)
+    )
 
 
 def rival_share(samples: ComplexArray, residual: ComplexArray, box: int) -> float:
@@ -49,7 +59,7 @@ def rival_share(samples: ComplexArray, residual: ComplexArray, box: int) -> floa
 
     A second path from another direction lights a band of its own. Noise is taken off by the median of the residual.
     """
-    fitted, left = samples - residual, residual.real**2 + residual.imag**2
-    above = box_energy(left - noise_level(left), box, circular=False)
-    brightest = box_energy(fitted.real**2 + fitted.imag**2, box, circular=False).max()
-    return float(max(above.max(), 0.0) / brightest) if brightest > 0 else 0.0
+    left = squared(residual, 1.0)
+    above = brightest_box(left - noise_level(left), box)[1]
+    brightest = brightest_box(squared(samples - residual, 1.0), box)[1]
+    return max(above, 0.0) / brightest if brightest > 0 else 0.0

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bs_controller.estimation.candidates import AngleSweep
 from bs_controller.estimation.newton import Observation
-from bs_controller.features import block_sums, element_path_s
+from bs_controller.features import block_sums, path_delays_s
 from bs_controller.response import DownlinkResponse, Window
 from protocol.testbed import Setting, SubcarrierGrid, TestbedFacts
 
@@ -31,7 +31,7 @@ class Reducer:
     def __init__(self, facts: TestbedFacts, setting: Setting) -> None:
         """Plan for settings like this one."""
         grid, block = facts.downlink.grid, neighbours(facts.downlink.grid)
-        self._facts = facts
+        self._facts, self._x_m = facts, np.array(facts.downlink.array.element_x_m)
         self._lit = DownlinkResponse(
             facts, setting, window=Window(first=0, count=lit_subcarriers(facts)), tolerance=TOLERANCE
         )
@@ -57,7 +57,7 @@ class Reducer:
 
     def blocks(self, samples: ComplexArray, setting: Setting, range_m: float, angle_rad: float) -> Observation:
         """Return sums over neighbours of a range sweep, which turn alike once the delay of a supposed position is taken off."""
-        path_s = element_path_s(self._facts, range_m, angle_rad)
+        path_s = path_delays_s(self._x_m, range_m, angle_rad, self._facts.speed_of_light_m_s)
         common_s = float((path_s - setting.delay_s[0]).mean())
         delayed = Setting(phase_cycles=setting.phase_cycles, delay_s=setting.delay_s + common_s)
         block = self._blocks.window.block

@@ -24,12 +24,19 @@ from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Candidate, 
 from bs_controller.estimation.in_beam import elements_of, in_beam_pull_m
 from bs_controller.estimation.lobes import NATS, Lobe, lobes
 from bs_controller.estimation.newton import Estimate, Observation, most_likely
-from bs_controller.estimation.quality import covariance_from_information, goodness_of_fit, rival_share
+from bs_controller.estimation.quality import (
+    covariance_from_information,
+    goodness_of_fit,
+    goodness_of_residual,
+    mean_fit,
+    rival_share,
+)
 from bs_controller.estimation.reduced import Reducer
 from bs_controller.estimation.second_look import LARGEST_CURVATURE_GAIN, WORTH_A_LOOK_SHARE, second_look
 from bs_controller.features import Dechirper
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.cbs import range_trajectory
+from bs_controller.schemes.warm_up import warm_up
 from bs_controller.schemes.wide_sweeps import complex_swept, require_room, wide_trajectory
 from bs_controller.sweeps import Answer, Fix, GoodnessOfFit, Integrity, Localization, Sweep, Trajectory, Visibility
 from protocol.testbed import Setting, TestbedFacts
@@ -95,8 +102,8 @@ class Likelihood:
         require_room(self.facts, self.options.margin_deg)
 
     def prepare(self) -> None:
-        """Plan the transforms of the calling thread; other threads plan theirs on first use."""
-        self._workspace()
+        """Compile what is not yet, and plan the transforms of the calling thread; others plan theirs on first use."""
+        warm_up(self, self.facts)
 
     def locate(self) -> Localization:
         """Return a fresh localization; see `Scheme`."""
@@ -120,15 +127,15 @@ class Likelihood:
         work = self._workspace()
         arrivals_m = work.searcher.arrivals_m(samples, setting, aim_rad)
         best = self._most_likely_near(arrivals_m, angle, (samples, setting), aim_rad)
-        fit = goodness_of_fit(best.residuals)
-        if fit.statistic > POOR_FIT:
+        fits = [goodness_of_residual(residual) for residual in best.residuals]
+        if mean_fit(fits).statistic > POOR_FIT:
             nearby_m = [arrival_m + shift_m for arrival_m in arrivals_m for shift_m in NEARBY_M]
             again = self._most_likely_near(nearby_m, angle, (samples, setting), aim_rad)
             best = max(best, again, key=lambda estimate: estimate.log_likelihood)
-            fit = goodness_of_fit(best.residuals)
+            fits = [goodness_of_residual(residual) for residual in best.residuals]
         left = work.reducer.left(angle, best.residuals[0])
-        fix = self._fix(best, fit, (angle,), (left,), pilots + more)
-        if fix.integrity is Integrity.TRUSTED and self._is_pulled(best, angle, left):
+        fix = self._fix(best, mean_fit(fits), (angle,), (left,), pilots + more)
+        if fix.integrity is Integrity.TRUSTED and _is_off(fits[-1]) and self._is_pulled(best, angle, left):
             return replace(fix, integrity=Integrity.SUSPECT)
         return fix
 
@@ -179,9 +186,7 @@ class Likelihood:
 
     def _is_pulled(self, estimate: Estimate, angle: AngleSweep, left: ComplexArray) -> bool:
         """Return whether an echo in the beam of a range sweep, the last of two, pulls the direction of the estimate."""
-        fit, array, grid = goodness_of_fit(estimate.residuals[-1:]), self.facts.downlink.array, self.facts.downlink.grid
-        if (fit.statistic - 1) * math.sqrt(fit.degrees) < WORTH_A_SPLIT_DEVIATIONS:
-            return False
+        array, grid = self.facts.downlink.array, self.facts.downlink.grid
         position, work = (estimate.range_m, estimate.angle_rad), self._workspace()
         visible = np.isin(array.element_subarray, np.flatnonzero(estimate.mask))
         elements = elements_of(work.dechirper, angle, left, position, visible)
@@ -229,3 +234,8 @@ class Likelihood:
             )
             self._own.workspace = work
         return work
+
+
+def _is_off(fit: GoodnessOfFit) -> bool:
+    """Return whether more is left of a sweep than noise, by deviations of its statistic."""
+    return (fit.statistic - 1) * math.sqrt(fit.degrees) >= WORTH_A_SPLIT_DEVIATIONS

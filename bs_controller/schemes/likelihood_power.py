@@ -30,6 +30,7 @@ from bs_controller.response import DownlinkResponse, Window
 from bs_controller.schemes.answers import power_from
 from bs_controller.schemes.cbs import range_trajectory
 from bs_controller.schemes.likelihood import LikelihoodOptions
+from bs_controller.schemes.warm_up import warm_up
 from bs_controller.schemes.wide_sweeps import EmptyFeedbackError, require_room, setting_of, wide_trajectory
 from bs_controller.sweeps import Answer, Covariance, Fix, Integrity, Localization, Sweep, Trajectory, Visibility
 from protocol.messages import FeedbackKind
@@ -80,8 +81,8 @@ class LikelihoodPower:
         require_profiles(self.facts, self._common())
 
     def prepare(self) -> None:
-        """Make the table of profiles, about a second, and the plans of the calling thread."""
-        self._table()
+        """Make the table of profiles, about a second, and the plans of the calling thread; compile what is not yet."""
+        warm_up(self, self.facts)
 
     def locate(self) -> Localization:
         """Return a fresh localization; see `Scheme`."""

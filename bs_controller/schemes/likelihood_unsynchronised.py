@@ -24,6 +24,7 @@ from bs_controller.estimation.unsynchronised.ridge import RidgeSearcher, Start
 from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.cbs import range_trajectory
 from bs_controller.schemes.likelihood import LikelihoodOptions
+from bs_controller.schemes.warm_up import warm_up
 from bs_controller.schemes.wide_sweeps import complex_swept, require_room, wide_trajectory
 from bs_controller.sweeps import (
     Answer,
@@ -72,8 +73,8 @@ class LikelihoodUnsynchronised:
         require_room(self.facts, self.options.margin_deg, self.options.delay_span_s)
 
     def prepare(self) -> None:
-        """Plan the transforms of the calling thread; other threads plan theirs on first use."""
-        self._workspace()
+        """Compile what is not yet, and plan the transforms of the calling thread; others plan theirs on first use."""
+        warm_up(self, self.facts)
 
     def locate(self) -> Localization:
         """Return a fresh localization; see `Scheme`."""

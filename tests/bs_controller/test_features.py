@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from bs_controller.features import Dechirper, box_energy, delay_energy, element_path_s, lit_subcarrier
+from bs_controller.features import (
+    Dechirper,
+    block_sums,
+    box_energy,
+    brightest_box,
+    delay_energy,
+    element_path_s,
+    lit_subcarrier,
+)
 from tests.bs_controller.hearing import FACTS, FORWARD, heard, setting_of
 from tests.oracles import linear_distance_m, setting_weight
 
@@ -66,3 +74,18 @@ def test_dechirped_elements_show_the_visible_sub_arrays_in_one_phase() -> None:
     # elements 0.9 delay bins apart leak into their neighbours only: at the ends of the block, and by ripples inside
     assert max(energy[0], energy[2]) < 0.05 * min(energy[1], energy[3])
     assert (in_phase[[1, 3]] > 0.9 * energy[[1, 3]]).all()
+
+
+def test_brightest_box_is_the_highest_of_all() -> None:
+    energy = np.random.default_rng(5).random(50)
+    sums = box_energy(energy, 7, False)
+    centre, brightest = brightest_box(energy, 7)
+    assert centre == sums.argmax()
+    assert brightest == pytest.approx(sums.max())
+
+
+def test_block_sums_are_those_of_samples_with_the_tone_taken_off() -> None:
+    rng = np.random.default_rng(6)
+    samples = rng.standard_normal(48) + 1j * rng.standard_normal(48)
+    turned = samples * np.exp(-2j * np.pi * 0.37 * np.arange(48))
+    assert block_sums(samples, 8, 0.37) == pytest.approx(turned.reshape(6, 8).sum(axis=1) / np.sqrt(8))

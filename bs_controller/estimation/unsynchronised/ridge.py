@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
-from bs_controller.estimation.candidates import AngleSweep, two_level_likelihood
+from bs_controller.estimation.candidates import AngleSweep
+from bs_controller.estimation.delay_axis import two_level_likelihood
 from bs_controller.estimation.masks import all_masks, log_likelihood
 from bs_controller.estimation.unsynchronised.delayed import Place, place_from_ridge
 from bs_controller.estimation.unsynchronised.posterior import Prior, curvature_limits_per_m
