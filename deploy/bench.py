@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.bench_rows import Row, RowDocument
+from deploy.one_thread import ONE_THREAD
 
 BENCHMARKS = (
     "sweep_synthesis",
@@ -27,7 +28,6 @@ BENCHMARKS = (
     "scaling",
 )
 PLOTTED = "scaling"
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class BenchmarkError(Exception):
@@ -39,8 +39,8 @@ def compute_in_one_thread() -> None:
 
     At these sizes more threads mostly wait for each other, which takes the processor's time all the same.
     """
-    for name in _THREADS:
-        os.environ.setdefault(name, "1")
+    for name, threads in ONE_THREAD.items():
+        os.environ.setdefault(name, threads)
 
 
 def measured(checkout: Path, only: Sequence[str]) -> Iterator[RowDocument]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from deploy.checks import CheckedTestbed
+from deploy.one_thread import ONE_THREAD
 from protocol.config import LinksSection, LoadedTestbed, resolved
 from protocol.shell import SUPERVISED
 
@@ -29,7 +30,6 @@ OnRecord = Callable[[Record, bool], None]
 
 MAX_RESTARTS = 3
 GRACE_S = 1.5
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ async def _started(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
-        env={**_ONE_THREAD, **os.environ, SUPERVISED: str(os.getpid())},
+        env={**ONE_THREAD, **os.environ, SUPERVISED: str(os.getpid())},
         start_new_session=True,  # Ctrl-C reaches the launcher alone, which then ends the others in order
         limit=1 << 20,
     )

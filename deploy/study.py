@@ -17,13 +17,13 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from deploy.one_thread import ONE_THREAD
 from deploy.study_file import Study
 from deploy.study_store import StudyStore, SummaryRow
 from deploy.study_users import Chunk, Located, located_users
 
 # enough to keep some hundred workers busy, few enough to hold in memory
 MAX_TASKS_UNDER_WAY = 1024
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 OnProgress = Callable[[int, int], None]
 
@@ -120,7 +120,7 @@ def local_executor(workers: int | None = None) -> Iterator[Executor]:
     """
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
-    with _environment(_ONE_THREAD), reader, writer:
+    with _environment(ONE_THREAD), reader, writer:
         cores = len(os.sched_getaffinity(0))
         pool = ProcessPoolExecutor(workers or cores, context, initializer=_follow, initargs=(reader,))
         try:

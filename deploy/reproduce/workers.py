@@ -6,17 +6,16 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
 
+from deploy.one_thread import ONE_THREAD
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def results(work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
     """Return what a module-level function makes of each job, one process per core."""
-    for name in _ONE_THREAD:
-        # inherited by the workers: threads that spin against each other made the same work ten times slower
-        os.environ.setdefault(name, "1")
+    for name, threads in ONE_THREAD.items():
+        os.environ.setdefault(name, threads)  # inherited by the workers
     # fresh interpreters: a forked child would share the state of FFT plans and thread pools with its parent
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         return list(pool.map(work, jobs))

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from deploy.one_thread import ONE_THREAD
 from protocol.config import read_testbed
 from protocol.strict_yaml import text_from_values
 from tests.benchmarks.harness import Row
@@ -33,7 +34,6 @@ ROUNDS = 40
 GATHER_S = 120.0  # as many interpreters start on few cores
 LIMIT_S = 300.0
 STOP_S = 3.0
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def rows() -> list[Row]:
@@ -166,7 +166,7 @@ def _process(module: str, file: Path, *options: str) -> "subprocess.Popen[str]":
     """Start a process as `nftestbed run` does."""
     command = [sys.executable, "-P", "-m", module, str(file), "--quiet", *options]
     output = subprocess.PIPE if module == "bs_controller" else subprocess.DEVNULL
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=output, text=True, env={**_ONE_THREAD, **os.environ})
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=output, text=True, env={**ONE_THREAD, **os.environ})
 
 
 @contextmanager
