@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from bs_controller.estimation.candidates import AngleSweep, Searcher, direction_shares, likeliest_direction
+from bs_controller.estimation.candidates import AngleSweep, Searcher
 from bs_controller.estimation.lobes import REACH_M
-from bs_controller.estimation.masks import all_masks, log_likelihood
 from bs_controller.sweeps import Trajectory
 from tests.bs_controller.hearing import ALL, BACKWARD, FACTS, FORWARD, heard, noise, setting_of
 
@@ -80,30 +79,3 @@ def test_echoes_do_not_hide_the_user() -> None:
         best = SEARCHER.from_angle_sweeps(sweeps)[0]
         missed += abs(best.range_m - user[0]) > REACH_M or abs(np.sin(best.angle_rad) - np.sin(user[1])) > BEAM
     assert missed <= 1  # 1 % of 200 users with two echoes at -6 dB were; two of thirty would be 4 % likely
-
-
-def test_shares_of_directions_are_inner_products_with_ramps() -> None:
-    rng, masks = np.random.default_rng(20), all_masks(2).copy()
-    elements = rng.standard_normal(6) + 1j * rng.standard_normal(6)
-    ramps = np.exp(2j * np.pi * rng.random((6, 5)))
-    ours = direction_shares(elements, np.stack([ramps.real, ramps.imag]).reshape(2, 2, 3, 5), masks, 40.0)
-    for direction in range(5):
-        for mask in range(len(masks)):
-            seen = np.repeat(masks[mask], 3) > 0
-            expected = abs(elements[seen] @ ramps[seen, direction]) ** 2 / (40 * seen.sum())
-            assert ours[direction, mask] == pytest.approx(expected)
-
-
-def test_likeliest_direction_is_the_highest_of_the_likelihood_of_all_sweeps() -> None:
-    shares = np.random.default_rng(21).uniform(0, 0.8, (2, 9, 3))
-    likelihood = log_likelihood(shares, 50)
-    direction, mask = divmod(int(likelihood[1:-1].argmax()) + 3, 3)
-    shares[:, [0, -1]] = 0
-    *place, height, aside, share, next_share = likeliest_direction(shares, 50)
-    assert place == [direction, mask]
-    assert height == pytest.approx(likelihood[direction, mask])
-    parabola = np.polyfit([-1, 0, 1], log_likelihood(shares, 50)[direction - 1 : direction + 2, mask], 2)
-    assert aside == pytest.approx(-parabola[1] / (2 * parabola[0]))
-    means = shares[:, direction].mean(axis=0)
-    assert share == pytest.approx(means[mask])
-    assert next_share == pytest.approx(np.delete(means, mask).max())
