@@ -80,7 +80,7 @@ class ControllerProcess:
         self._run = Run(shared, self._section, self._schemes, time.monotonic(), patient=patient)
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="scheme")
         self._finished = asyncio.Event()
-        self._busy = False
+        self._busy = self._prepared = False
         self._hub = HubLink(loaded.file.links.control, admission, self._on_event)
         try:  # only now: a controller that cannot bind leaves its run directory as it was
             run_directory = RunDirectory.create(directory, config_text=resolved(loaded), start=_start(loaded))
@@ -96,7 +96,7 @@ class ControllerProcess:
     async def run(self) -> bool:
         """Locate every UE with every scheme; return whether all is done and on disk."""
         logger.info("listening at %s for the radio and %d UEs", self._hub.endpoint, len(self._section.ues))
-        planning = [self._loop.run_in_executor(self._workers, scheme.prepare) for scheme in self._schemes]
+        preparing = asyncio.create_task(self._prepare(), name="preparing")
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(self._hub.run(), name="sessions"),
             asyncio.create_task(self._tick(), name="deadlines"),
@@ -111,12 +111,23 @@ class ControllerProcess:
             for task in (*tasks, finished):
                 task.cancel()
             self._workers.shutdown(wait=False, cancel_futures=True)
-            for plan in planning:
-                plan.cancel()
+            preparing.cancel()
             self._hub.close("the run is over")
             await self._end()
         recorder = self._ledger.recorder
         return self._run.finished and recorder.failure is None and recorder.unrecorded == 0
+
+    async def _prepare(self) -> None:
+        """Let schemes compute what they share; nothing goes on the air before, for users may move while they wait for it."""
+        began_s = time.monotonic()
+        work = [self._loop.run_in_executor(self._workers, scheme.prepare) for scheme in self._schemes]
+        for scheme, failure in zip(self._schemes, await asyncio.gather(*work, return_exceptions=True), strict=True):
+            if failure is not None:
+                logger.error("scheme %s cannot be prepared: %s: %s", scheme.name, type(failure).__name__, failure)
+        if time.monotonic() - began_s > REMIND_S:
+            logger.info("schemes were prepared in %.0f s", time.monotonic() - began_s)
+        self._prepared = True
+        self._carry_out()
 
     async def _until_finished(self) -> None:
         await self._finished.wait()
@@ -162,6 +173,8 @@ class ControllerProcess:
                 self._remind()
 
     def _remind(self) -> None:
+        if not self._prepared:
+            logger.info("preparing schemes; the first start after installation compiles their loops")
         absent = [name for name in (RADIO, *self._run.unfinished) if not self._hub.table.is_open(name)]
         if absent:
             logger.info("waiting for %s", ", ".join(absent[:8]) + (" and others" if len(absent) > 8 else ""))
@@ -201,6 +214,8 @@ class ControllerProcess:
 
     def _settled(self) -> list[Command]:
         """Let the run choose what goes on the air, now that every step at hand has been taken."""
+        if not self._prepared:
+            return []
         self._run.settle(time.monotonic())
         return self._run.take()
 
