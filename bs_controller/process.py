@@ -145,7 +145,9 @@ class ControllerProcess:
     def counters(self) -> dict[str, int]:
         """Return what went wrong and how often; the names of the README."""
         run, table = self._run.counters, self._hub.table.counters
-        refused = {f"refused_spec_{name[8:]}": count for name, count in table.items() if name.startswith("refused_")}
+        refused = {
+            f"refused_spec_{name[8:]}": count for name, count in table.items() if count and name.startswith("refused_")
+        }
         return {
             "missed_deadlines": run["missed_deadlines"],
             "retries": run["retries"],
@@ -158,6 +160,7 @@ class ControllerProcess:
             "duplicates": table["duplicates"],
             "resent": self._hub.table.resent,
             "unanswered_strangers": table["unanswered"],
+            "left_behind": table["left_behind"],
             **dict(sorted(refused.items())),
         }
 

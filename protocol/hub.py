@@ -105,6 +105,25 @@ class SessionTable:
             self._refuse(route, envelope, fault, now_s, outcome)
         return outcome
 
+    def left_behind(self, route: Route, outcome: HubOutcome) -> HubOutcome:
+        """Return what a message comes to whose answer has found its connection gone (SPEC 4.12).
+
+        While a controller does not listen, peers begin again on new connections (SPEC 4.1), and what they said on those
+        before is still read. They are not there and break no rule; what their hello closed was over before.
+        """
+        others: list[Event] = []
+        for event in outcome.events:
+            match event:
+                case Opened():
+                    del self._by_route[route], self._by_name[event.name]
+                case Faulted(clause="4.5" | "4.12") if route not in self._by_route:
+                    self.counters[f"refused_{event.clause}"] -= 1
+                    self._strangers_answered -= 1  # nobody was
+                case _:
+                    others.append(event)
+        self.counters["left_behind"] += len(outcome.events) - len(others)
+        return HubOutcome(events=others)
+
     def malformed(self, route: Route, fault: PeerFaultError, now_s: float) -> HubOutcome:
         """Take note that something undecodable came on a route."""
         outcome = HubOutcome()

@@ -179,19 +179,32 @@ class HubLink:
         except PeerFaultError as fault:
             self._apply(self.table.malformed(route, fault, now_s))
             return
-        self._apply(self.table.receive(route, envelope, now_s))
+        outcome = self.table.receive(route, envelope, now_s)
+        if not self._send_all(outcome):
+            outcome = self.table.left_behind(route, outcome)
+        self._tell(outcome)
 
     def _on_gone(self, route: Route) -> None:
         self._apply(self.table.lost_route(route))
 
     def _apply(self, outcome: HubOutcome) -> None:
+        self._send_all(outcome)
+        self._tell(outcome)
+
+    def _send_all(self, outcome: HubOutcome) -> bool:
+        """Send everything; return whether every connection that was sent to is there still."""
+        connected = True
         for route, envelope in outcome.send:
-            self._send(route, envelope)
+            connected &= self._send(route, envelope)
+        return connected
+
+    def _tell(self, outcome: HubOutcome) -> None:
         for event in outcome.events:
             self._on_event(event)
 
-    def _send(self, route: Route, envelope: Envelope) -> None:
+    def _send(self, route: Route, envelope: Envelope) -> bool:
         try:
-            self._router.send(route, encode(envelope))
+            return self._router.send(route, encode(envelope))
         except ProtocolError as error:
             logger.error("%s not sent: %s", msg.type_name(envelope.message), error)
+            return True

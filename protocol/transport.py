@@ -162,17 +162,25 @@ class Router(_Socket):
     def _deliver(self, frames: list[bytes]) -> None:
         self._on_frames(frames[0], frames[1 : MAX_FRAMES + 2])
 
-    def send(self, route: Route, frames: list[Frame]) -> None:
-        """Send now, or later from the peer's outbox; a full outbox loses the message, which the session sends again."""
+    def send(self, route: Route, frames: list[Frame]) -> bool:
+        """Send now, or later from the peer's outbox; a full outbox loses the message, which the session sends again.
+
+        Returns
+        -------
+        connected
+            False if the connection is known to be gone.
+        """
         outbox = self._outboxes.get(route)
         if outbox:
             self._keep(route, outbox, frames)
-            return
+            return True
         try:
             if not self._try_send([route, *frames]):
                 self._keep(route, self._outboxes.setdefault(route, deque()), frames)
         except zmq.ZMQError as error:
             self._gone(route, error)
+            return False
+        return True
 
     def _keep(self, route: Route, outbox: deque[list[Frame]], frames: list[Frame]) -> None:
         if len(outbox) >= OUTBOX_MESSAGES:
