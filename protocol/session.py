@@ -147,6 +147,8 @@ class PeerSession:
     def receive(self, envelope: Envelope, now_s: float) -> PeerOutcome:
         """Take what came from the controller."""
         outcome = PeerOutcome()
+        if self.state is State.CLOSED:
+            return outcome  # it was under way when we gave up
         if isinstance(envelope.message, msg.Refusal):
             self._refused(envelope, outcome)
             return outcome

@@ -62,6 +62,15 @@ def test_message_of_another_session_changes_nothing_at_a_peer(world: World) -> N
     assert peer.receive(Envelope(session=9, sequence=1, message=measure(1)), world.now_s).events == []
 
 
+def test_peer_whose_session_is_closed_refuses_nothing_that_still_comes(world: World) -> None:
+    # between the silence that it noticed and its next connection a welcome may arrive, which broke no rule
+    peer = world.join(hello(), session=10)
+    peer.tick(world.now_s + 3.1)
+    welcome = msg.Welcome(version=1, heartbeat_s=0.5, liveness_s=2.0)
+    outcome = peer.receive(Envelope(session=10, message=welcome), world.now_s)
+    assert (peer.state, outcome.send, outcome.events) == (State.CLOSED, [], [])
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +182,7 @@ def test_one_fault_more_than_the_limit_closes_the_session(world: World) -> None:
 def test_faults_long_ago_do_not_count(world: World) -> None:
     world.opened()
     break_rules(world, MAX_FAULTS)
-    world.step(11.0)
+    world.now_s += 11.0  # without a tick, which would notice that the peer has given up since
     break_rules(world, MAX_FAULTS)
     assert world.table.is_open("ue-1")
 
