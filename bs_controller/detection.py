@@ -6,7 +6,8 @@ the published steps mislead below about 5 m, near the sector's edges, and for sc
 - the angle profile is the maximum over range, not the sum: close to the array the focus is a few centimetres deep, so most
   terms of the sum are defocused (a user at 2.3 m, 52 deg appears 25 cells away in the sum, in its own cell in the maximum);
 - side lobes reach -1.4 dB of the peak, so no threshold tells them from targets. Instead each point's wave is taken out of
-  the snapshot before the next one is looked for. Two points at one angle are therefore reported as one;
+  the snapshot before the next one is looked for. Two points at one angle may therefore be reported as one, which
+  `companion.py` tells;
 - a scatterer's path is longer than its distance by an excess unknown to the array, which at 28 GHz moves or splits its peak
   (curvature tells one range, delay another), so the excess is a third coordinate of every point but the first, the user.
 

@@ -1,6 +1,7 @@
 """Uplink backprojection: one sounding, the strongest point of its image is the user [SUCA, Algorithm 1].
 
-How points are found, and where that differs from the paper, is in `detection.py`; this file holds no formula.
+How points are found, and where that differs from the paper, is in `detection.py`; a user that may be two at one angle,
+which is in `companion.py`, is suspect. This file holds no formula.
 """
 
 from dataclasses import dataclass, field
@@ -10,11 +11,12 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from bs_controller.companion import may_be_two
 from bs_controller.detection import AngleProfile, detect
 from bs_controller.imaging import Imager
 from bs_controller.schemes.answers import snapshot_from
 from bs_controller.schemes.planning import PlanOnce, range_limits_m
-from bs_controller.sweeps import Fix, Localization, Sounding, Target
+from bs_controller.sweeps import Fix, Integrity, Localization, Sounding, Target
 from protocol.testbed import NonNegative, Positive, TestbedFacts
 
 
@@ -82,7 +84,14 @@ class Backprojection:
             Target(range_m=point.range_m, angle_rad=point.angle_rad, power=point.power_w / user.power_w)
             for point in others
         ]
-        return Fix(range_m=user.range_m, angle_rad=user.angle_rad, sweeps=snapshot.pilots, targets=tuple(targets))
+        merged = may_be_two(self._imager(), snapshot.samples, found, excess_max_m=options.excess_max_m)
+        return Fix(
+            range_m=user.range_m,
+            angle_rad=user.angle_rad,
+            sweeps=snapshot.pilots,
+            targets=tuple(targets),
+            integrity=Integrity.SUSPECT if merged else Integrity.TRUSTED,
+        )
 
     def _imager(self) -> Imager:
         return self._plan.get(self._planned)

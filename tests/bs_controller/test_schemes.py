@@ -13,6 +13,7 @@ from bs_controller.sweeps import (
     FeedbackMismatchError,
     GroupFeedback,
     GroupFoci,
+    Integrity,
     PeakFeedback,
     Snapshot,
     Sounding,
@@ -126,7 +127,7 @@ def test_backprojection_locates_the_user_exactly() -> None:
     fix = Drive(SMALL_UPLINK, 8.0, 0.3).fix(scheme_from_options(BackprojectionOptions(), SMALL_UPLINK))
     # Newton's method ends at 1e-9 of a cell; rounding of the objective allows about 1e-7 of one
     assert (fix.range_m, fix.angle_rad) == pytest.approx((8.0, 0.3), abs=1e-6)
-    assert (fix.sweeps, fix.targets) == (1, ())
+    assert (fix.sweeps, fix.targets, fix.integrity) == (1, (), Integrity.TRUSTED)
 
 
 def test_backprojection_refuses_an_empty_snapshot() -> None:
