@@ -2,8 +2,10 @@
 
 Ratios are those of users whose range bound is below 2 m. At 0 dB one user in a hundred with two sub-arrays looks as if others
 saw it: beyond five deviations, counted, and left out of ratios. With one sub-array the likelihood of the range is not normal
-even there: flat about the curvature in focus, bent in range and angle. The bound is local and no measure of it, so that these
-users are held to the covariance that their fixes state.
+even there: flat about the curvature in focus, with a second maximum beyond it, bent in range and angle. The bound is an ellipse
+about the truth and no measure of it: means over the exact posterior are beyond five of its deviations about as often as the
+fixes. All users are therefore held to the covariance that their fixes state; it too is an ellipse, beyond five deviations of
+which an exact posterior itself puts 0.3 to 0.6 % of the users with one sub-array.
 """
 
 import numpy as np
@@ -24,15 +26,19 @@ def most_of(count: int) -> float:
 
 def check(errors: Errors) -> None:
     """Hold a cell to the bound where it applies, and all of it to its own covariance."""
-    several = errors.subarrays > 1
-    inliers = errors.of(several & (errors.bound[:, 0, 0] < WELL_KNOWN_M**2) & (errors.by_bound() <= 25))
+    several, known = errors.subarrays > 1, errors.bound[:, 0, 0] < WELL_KNOWN_M**2
+    inliers = errors.of(several & known & (errors.by_bound() <= 25))
     assert errors.wrong_mask.mean() <= 0.01
     assert (errors.by_bound()[several] > 25).sum() < most_of(several.sum())
-    # a chi-square with two degrees has a variance of 4; tails of one sub-array's are heavier, see above
-    assert errors.by_stated()[several].mean() < 2 + 4 * 2 / np.sqrt(several.sum())
-    assert (errors.by_stated() > 25).sum() < most_of(several.size)
     assert (inliers.ratios() < 1.1 + 3 * inliers.deviations()).all()
     assert (inliers.ratios() > 1 - 4 * inliers.deviations()).all()  # below the bound, the bound would be wrong
+    # one in two hundred is usual, so that the promised rate needs no allowance for the number of users
+    stated = errors.by_stated()
+    assert (stated > 25).sum() <= FAR_RATE * stated.size
+    assert (stated[known] > 25).sum() <= FAR_RATE * known.sum()
+    # a chi-square with two degrees has a variance of 4; with bent ridges and rivals that are rarely true it was 5 to 32
+    assert stated[several].mean() < 2 + 4 * 2 / np.sqrt(several.sum())
+    assert stated.mean() < 2 + 3 * np.sqrt(32 / stated.size)
 
 
 @pytest.mark.parametrize("masks", ["full", "random"])
