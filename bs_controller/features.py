@@ -211,3 +211,61 @@ class Dechirper:
         )
         elements: ComplexArray = self._products(step_rad, samples) * tones[0].conj()
         return elements
+
+
+# What a network takes: channels, and places along the array or the band.
+NETWORK_CHANNELS, NETWORK_PLACES = 9, 128
+
+
+def network_features(
+    elements: ComplexArray, subcarriers: ComplexArray, range_share: float, sine: float, timing_rms_m: float
+) -> npt.NDArray[np.float32]:
+    """Return what a network is shown of an angle and a range sweep in the frame of a supposed position.
+
+    At the right position every visible element is heard with one phase, and so is every block of subcarriers of the range
+    sweep. What is left, slopes and bends of phases, tells how far off the position is.
+
+    Parameters
+    ----------
+    elements
+        ``(element,)`` what each element is heard with in the angle sweep, the position's tone undone; a multiple of 128.
+    subcarriers
+        ``(128,)`` blocks of the range sweep, the position's response undone.
+    range_share, sine
+        The position: range over the farthest, and sine of the angle.
+    timing_rms_m
+        How far clocks are known to be off, as path.
+
+    Returns
+    -------
+    features
+        ``(channel, place)``: of neighbouring elements together, and of subcarriers, real and imaginary part, turned so that
+        their sums are real, of mean square one. Then constants: range, sine, logarithms of the shares that are not in phase
+        and of the timing.
+
+    Raises
+    ------
+    ValueError
+        If these are not 128 blocks and a multiple of 128 elements.
+    """
+    if elements.size % NETWORK_PLACES or subcarriers.shape != (NETWORK_PLACES,):
+        raise ValueError(
+            f"a multiple of {NETWORK_PLACES} elements and {NETWORK_PLACES} blocks expected, "
+            f"got {elements.size} and {subcarriers.shape}"
+        )
+    features = np.empty((NETWORK_CHANNELS, NETWORK_PLACES), dtype=np.float32)
+    for index, part in enumerate((elements.reshape(NETWORK_PLACES, -1).sum(axis=1), subcarriers)):
+        turned, in_phase = _turned(part)
+        features[2 * index], features[2 * index + 1] = turned.real, turned.imag
+        features[6 + index] = math.log10(max(1 - in_phase, 1e-6))
+    features[4], features[5], features[8] = range_share, sine, math.log10(timing_rms_m + 1e-3)
+    return features
+
+
+def _turned(values: ComplexArray) -> tuple[ComplexArray, float]:
+    """Return values of mean square one with a real sum, and the share of their energy that is in phase."""
+    total, energy = complex(values.sum()), float(np.vdot(values, values).real)
+    if not energy > 0 or total == 0:
+        return np.zeros_like(values), 0.0
+    turned: ComplexArray = values * (total.conjugate() / abs(total) * math.sqrt(values.size / energy))
+    return turned, abs(total) ** 2 / (values.size * energy)

@@ -11,6 +11,7 @@ from bs_controller.features import (
     delay_energy,
     element_path_s,
     lit_subcarrier,
+    network_features,
 )
 from tests.bs_controller.hearing import FACTS, FORWARD, heard, setting_of
 from tests.oracles import linear_distance_m, setting_weight
@@ -89,3 +90,29 @@ def test_block_sums_are_those_of_samples_with_the_tone_taken_off() -> None:
     samples = rng.standard_normal(48) + 1j * rng.standard_normal(48)
     turned = samples * np.exp(-2j * np.pi * 0.37 * np.arange(48))
     assert block_sums(samples, 8, 0.37) == pytest.approx(turned.reshape(6, 8).sum(axis=1) / np.sqrt(8))
+
+
+def test_network_is_shown_flat_phases_at_the_right_position() -> None:
+    turn = np.exp(0.7j)
+    shown = network_features(np.full(512, 3 * turn), np.full(128, 0.01 * turn), 0.3, -0.5, 0.0)
+    assert shown.shape == (9, 128)
+    for row, value in enumerate((1, 0, 1, 0, 0.3, -0.5, -6, -6, -3)):
+        assert shown[row] == pytest.approx(value, abs=1e-6)
+
+
+def test_network_is_shown_slopes_of_phases_whatever_the_gain() -> None:
+    place = np.arange(128) - 63.5
+    wave = np.exp(1j * 0.02 * place)
+    shown = network_features(np.repeat(wave, 4), wave.conj(), 0.3, 0.0, 1.0)
+    again = network_features(np.repeat(2j * wave, 4), -5 * wave.conj(), 0.3, 0.0, 1.0)
+    assert again == pytest.approx(shown, abs=1e-6)
+    assert np.angle(shown[0] + 1j * shown[1]) == pytest.approx(0.02 * place, abs=1e-6)
+    assert np.angle(shown[2] + 1j * shown[3]) == pytest.approx(-0.02 * place, abs=1e-6)
+    assert (shown[0] ** 2 + shown[1] ** 2).mean() == pytest.approx(1, abs=1e-6)
+    in_phase = abs(wave.mean()) ** 2
+    assert shown[6, 0] == pytest.approx(np.log10(1 - in_phase), abs=1e-5)
+
+
+def test_elements_that_cannot_be_added_up_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"a multiple of 128 elements and 128 blocks expected, got 100 and \(128,\)"):
+        network_features(np.ones(100, dtype=np.complex128), np.ones(128, dtype=np.complex128), 0.1, 0.0, 0.0)
