@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.compiled import compiled
-from bs_controller.estimation.masks import SMALLEST_RESIDUAL
 
 Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -45,7 +44,7 @@ def direction_shares(elements: ComplexArray, ramps: Floats, masks: Floats, each:
             for subarray in range(subarrays):
                 real += masks[mask, subarray] * heard[0, subarray, at]
                 imag += masks[mask, subarray] * heard[1, subarray, at]
-            shares[at, mask] = min((real * real + imag * imag) / (seen * each), LARGEST_COARSE_SHARE)
+            shares[at, mask] = (real * real + imag * imag) / (seen * each)
     return shares
 
 
@@ -78,14 +77,18 @@ def likeliest_direction(shares: Floats, samples: int) -> tuple[int, int, float, 
         for mask in range(masks):
             left = 1.0
             for sweep in range(sweeps):
-                left *= max(1 - shares[sweep, at, mask], SMALLEST_RESIDUAL)
+                left *= 1 - min(shares[sweep, at, mask], LARGEST_COARSE_SHARE)
             likelihood[at, mask] = -samples * math.log(left)
-            if likelihood[at, mask] > likelihood[direction, best]:
+            rise = likelihood[at, mask] - likelihood[direction, best]
+            if rise > 0 or (rise == 0 and shares[:, at, mask].sum() > shares[:, direction, best].sum()):
                 direction, best = at, mask
     aside = 0.0
-    if 0 < direction < directions - 1:  # the parabola through its neighbours
-        before, after = likelihood[direction - 1, best], likelihood[direction + 1, best]
-        bend = before - 2 * likelihood[direction, best] + after
+    if (
+        0 < direction < directions - 1
+    ):  # the parabola through the neighbours' shares, whose logarithms end at the largest
+        before, at_peak = shares[:, direction - 1, best].mean(), shares[:, direction, best].mean()
+        after = shares[:, direction + 1, best].mean()
+        bend = before - 2 * at_peak + after
         aside = 0.5 * (before - after) / bend if bend < 0 else 0.0
     next_share = 0.0
     for mask in range(masks):

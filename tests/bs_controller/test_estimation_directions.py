@@ -27,8 +27,17 @@ def test_likeliest_direction_is_the_highest_of_the_likelihood_of_all_sweeps() ->
     *place, height, aside, share, next_share = likeliest_direction(shares, 50)
     assert place == [direction, mask]
     assert height == pytest.approx(likelihood[direction, mask])
-    parabola = np.polyfit([-1, 0, 1], log_likelihood(shares, 50)[direction - 1 : direction + 2, mask], 2)
+    parabola = np.polyfit([-1, 0, 1], shares.mean(axis=0)[direction - 1 : direction + 2, mask], 2)
     assert aside == pytest.approx(-parabola[1] / (2 * parabola[0]))
     means = shares[:, direction].mean(axis=0)
     assert share == pytest.approx(means[mask])
     assert next_share == pytest.approx(np.delete(means, mask).max())
+
+
+def test_direction_without_noise_is_between_the_shares_that_rounding_leaves_above_all() -> None:
+    # a beam that is 0.3 steps aside: its shares are above what a coarse share is trusted to, and so are its neighbours'
+    steps = np.arange(9, dtype=np.float64)
+    shares = np.asarray(1.004 - 0.004 * (steps - 4.3) ** 2, dtype=np.float64)[np.newaxis, :, np.newaxis]
+    direction, mask, _, aside, share, _ = likeliest_direction(shares, 50)
+    assert (direction, mask, share) == (4, 0, shares[0, 4, 0])
+    assert aside == pytest.approx(0.3)
