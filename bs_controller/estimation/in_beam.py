@@ -57,6 +57,11 @@ def in_beam_pull_m(
     return float(abs(pulls[best]) / np.cos(angle_rad)) * range_m
 
 
+def pull_step_m(x_m: Floats, cycles_per_m: float, range_m: float) -> float:
+    """Return how far apart the pulls are that are tried for elements at places ``(element,)``: a range times steps of sine."""
+    return range_m / (cycles_per_m * float(np.ptp(x_m)) * PULLS_PER_BEAM)
+
+
 def explained_by_pairs(elements: ComplexArray, sights: ComplexArray, echoes: ComplexArray) -> Floats:
     """Return the energy that each line of sight explains with each weaker echo.
 

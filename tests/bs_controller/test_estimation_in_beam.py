@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from bs_controller.estimation.candidates import Searcher
-from bs_controller.estimation.in_beam import elements_of, explained_by_pairs, in_beam_pull_m
+from bs_controller.estimation.in_beam import elements_of, explained_by_pairs, in_beam_pull_m, pull_step_m
 from bs_controller.features import Dechirper
 from tests.bs_controller.hearing import FACTS, FORWARD, heard, setting_of
 
@@ -66,3 +66,8 @@ def test_elements_of_a_perfect_fit_are_equal_and_those_of_an_echo_are_its_waves(
     expected = wave(2 * BEAM_SINE)
     match = abs(np.vdot(expected, waves)) / np.linalg.norm(expected) / np.linalg.norm(waves)
     assert match > 0.95  # the rounding of the echo's ends costs some
+
+
+def test_pulls_are_told_apart_to_an_eighth_of_the_visible_elements_beam() -> None:
+    assert pull_step_m(X_M, CYCLES_PER_M, 40.0) == pytest.approx(40 * BEAM_SINE / 8)
+    assert pull_step_m(X_M[:128], CYCLES_PER_M, 40.0) == pytest.approx(4 * 40 * BEAM_SINE / 8, rel=0.01)

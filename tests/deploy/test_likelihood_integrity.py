@@ -109,7 +109,7 @@ def test_fixes_beside_two_echoes_at_minus_10_db_are_right_and_trusted() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("echo_db", "n_user"), [(None, 100), (-10, 50), (-6, 40)])
+@pytest.mark.parametrize(("echo_db", "n_user"), [(None, 100), (-10, 200), (-6, 200)])
 @pytest.mark.parametrize("masks", ["full", "run"])
 def test_good_fixes_beside_weaker_echoes_are_trusted(echo_db: float | None, n_user: int, masks: str) -> None:
     # misses are not held: gross errors are too few to count
