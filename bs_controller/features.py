@@ -47,7 +47,7 @@ def delay_energy(samples: ComplexArray) -> Floats:
 
 @compiled
 def squared(values: ComplexArray, scale: float) -> Floats:
-    """Return squared moduli times a scale, ``(...)`` of one axis."""
+    """Return squared moduli of values ``(value,)`` times a scale."""
     power = np.empty(values.size)
     for index in range(values.size):
         power[index] = scale * (values[index].real ** 2 + values[index].imag ** 2)

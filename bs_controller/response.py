@@ -11,6 +11,7 @@ where elements are heard with nearly one delay. A response owns its plans and bu
 steered from it, and must not be used by two threads at once.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,8 +123,7 @@ class DownlinkResponse:
 
         Both share plans and must stay in one thread.
         """
-        other = DownlinkResponse.__new__(DownlinkResponse)
-        other.__dict__.update(self.__dict__)  # copy.copy takes a quarter of all time of steering
+        other = copy.copy(self)
         if first is not None and first != self._window.first:
             other._point_at(first)
         other._steer(setting)

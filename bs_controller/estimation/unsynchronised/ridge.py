@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from bs_controller.estimation.candidates import AngleSweep
-from bs_controller.estimation.delay_axis import two_level_likelihood
+from bs_controller.estimation.delay_axis import summed_twice, two_level_likelihood
 from bs_controller.estimation.masks import all_masks, log_likelihood
 from bs_controller.estimation.unsynchronised.delayed import Place, place_from_ridge
 from bs_controller.estimation.unsynchronised.posterior import Prior, curvature_limits_per_m
@@ -243,7 +243,7 @@ class RidgeSearcher:
         low, high = np.rint(own.min(axis=1)), np.rint(own.max(axis=1))  # half-open, so that none counts twice
         start = (low[:, np.newaxis] + np.rint(paths_m / self._bin_m)).astype(np.intp) % energy.size
         width = (high - low).astype(np.intp)
-        summed = np.concatenate([[0.0], np.cumsum(np.concatenate([energy, energy]))])
+        summed = summed_twice(energy)
         inside = summed[start + width[:, np.newaxis]] - summed[start]
         return two_level_likelihood(self._masks @ inside, self._masks @ width, energy)
 
