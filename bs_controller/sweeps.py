@@ -196,7 +196,7 @@ class Scheme(Protocol):
         """Return whether one step may compute for more than 5 ms, so that a shell runs it in a thread."""
 
     def prepare(self) -> None:
-        """Compute what all localizations share; optional, may take a second, is then not waited for in `locate`."""
+        """Compute and compile what all localizations share; optional, may take seconds, is then not waited for in `locate`."""
 
     def locate(self) -> Localization:
         """Return a fresh localization; the caller sends it one answer per request until it returns a `Fix`."""

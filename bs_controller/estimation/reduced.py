@@ -1,6 +1,6 @@
 """Fewer samples that tell as much of a user: the lit part of an angle sweep, and sums over blocks of a range sweep.
 
-With an angle and a range sweep the estimate costs less so and stays within 2 % of the bound (10 000 users). A pair of angle
+With an angle and a range sweep the estimate costs less so and stays within 3 % of the bound (10 000 users). A pair of angle
 sweeps has the range in its skirts, so nothing of it can be left out.
 """
 
