@@ -3,10 +3,12 @@
 Everything follows from phases that are linear in the subcarrier's index: element ``n`` is heard as a tone whose frequency
 along the subcarriers is its path delay less its delay line, ``tau_n - t_n``. The transform over subcarriers is therefore a
 delay axis, and in an angle sweep, whose delay lines spread the elements over tens of nanoseconds, it is the element axis too.
-Pure numerics: no I/O, no state beyond plans. Networks are trained on these: a change of values is a new FEATURES_VERSION.
+Pure numerics: no I/O, no state beyond plans. Networks are trained on
+these: a change of values is a new version of the representations that use it.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +23,6 @@ from protocol.testbed import Setting, TestbedFacts
 
 Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
-
-FEATURES_VERSION = 1
 
 # Rounding of the dechirp below what 60 dB of SNR could show; measured 1e-7 of the largest element at worst.
 NUFFT_TOLERANCE = 1e-6
@@ -213,24 +213,26 @@ class Dechirper:
         return elements
 
 
-# What a network takes: channels, and places along the array or the band.
-NETWORK_CHANNELS, NETWORK_PLACES = 9, 128
+NETWORK_PLACES = 128  # along the array or the band, that a network takes
+
+
+def network_channels(parts: int) -> int:
+    """Return how many channels `network_features` makes of so many parts."""
+    return 3 * parts + 3
 
 
 def network_features(
-    elements: ComplexArray, subcarriers: ComplexArray, range_share: float, sine: float, timing_rms_m: float
+    parts: Sequence[ComplexArray], range_share: float, sine: float, timing_rms_m: float
 ) -> npt.NDArray[np.float32]:
-    """Return what a network is shown of an angle and a range sweep in the frame of a supposed position.
+    """Return what a network is shown of sweeps in the frame of a supposed position.
 
-    At the right position every visible element is heard with one phase, and so is every block of subcarriers of the range
-    sweep. What is left, slopes and bends of phases, tells how far off the position is.
+    At the right position every visible element is heard with one phase, and so is every block of subcarriers. What is left,
+    slopes and bends of phases, tells how far off the position is.
 
     Parameters
     ----------
-    elements
-        ``(element,)`` what each element is heard with in the angle sweep, the position's tone undone; a multiple of 128.
-    subcarriers
-        ``(128,)`` blocks of the range sweep, the position's response undone.
+    parts
+        ``(128,)`` each: what elements or subcarriers are heard with, the position's tones or its response undone.
     range_share, sine
         The position: range over the farthest, and sine of the angle.
     timing_rms_m
@@ -239,27 +241,39 @@ def network_features(
     Returns
     -------
     features
-        ``(channel, place)``: of neighbouring elements together, and of subcarriers, real and imaginary part, turned so that
-        their sums are real, of mean square one. Then constants: range, sine, logarithms of the shares that are not in phase
-        and of the timing.
+        ``(channel, place)``: of each part real and imaginary part, turned so that their sums are real, of mean square one.
+        Then constants: range, sine, logarithms of each part's share that is not in phase and of the timing.
 
     Raises
     ------
     ValueError
-        If these are not 128 blocks and a multiple of 128 elements.
+        If a part has not 128 values.
     """
-    if elements.size % NETWORK_PLACES or subcarriers.shape != (NETWORK_PLACES,):
-        raise ValueError(
-            f"a multiple of {NETWORK_PLACES} elements and {NETWORK_PLACES} blocks expected, "
-            f"got {elements.size} and {subcarriers.shape}"
-        )
-    features = np.empty((NETWORK_CHANNELS, NETWORK_PLACES), dtype=np.float32)
-    for index, part in enumerate((elements.reshape(NETWORK_PLACES, -1).sum(axis=1), subcarriers)):
+    features = np.empty((network_channels(len(parts)), NETWORK_PLACES), dtype=np.float32)
+    constants = 2 * len(parts)
+    features[constants], features[constants + 1] = range_share, sine
+    for index, part in enumerate(parts):
+        if part.shape != (NETWORK_PLACES,):
+            raise ValueError(f"parts of {NETWORK_PLACES} values expected, got {part.shape}")
         turned, in_phase = _turned(part)
         features[2 * index], features[2 * index + 1] = turned.real, turned.imag
-        features[6 + index] = math.log10(max(1 - in_phase, 1e-6))
-    features[4], features[5], features[8] = range_share, sine, math.log10(timing_rms_m + 1e-3)
+        features[constants + 2 + index] = math.log10(max(1 - in_phase, 1e-6))
+    features[-1] = math.log10(timing_rms_m + 1e-3)
     return features
+
+
+def neighbours_together(values: ComplexArray) -> ComplexArray:
+    """Return sums over neighbours, ``(128,)``, of values ``(value,)``, a multiple of 128.
+
+    Raises
+    ------
+    ValueError
+        If it is no multiple.
+    """
+    if values.size % NETWORK_PLACES:
+        raise ValueError(f"a multiple of {NETWORK_PLACES} values expected, got {values.size}")
+    together: ComplexArray = values.reshape(NETWORK_PLACES, -1).sum(axis=1)
+    return together
 
 
 def _turned(values: ComplexArray) -> tuple[ComplexArray, float]:

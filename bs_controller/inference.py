@@ -76,9 +76,7 @@ class Model:
         self.predict(np.zeros((1, *runner.shape), dtype=np.float32))  # the first run takes half as long again
 
     @classmethod
-    def load(
-        cls, path: Path, facts: TestbedFacts, *, features_version: int, outputs: Sequence[tuple[str, str]]
-    ) -> "Model":
+    def load(cls, path: Path, facts: TestbedFacts, *, features: str, outputs: Sequence[tuple[str, str]]) -> "Model":
         """Return the model of a file.
 
         Parameters
@@ -87,8 +85,8 @@ class Model:
             The ONNX file.
         facts
             This testbed's; the model must have been trained for the same.
-        features_version
-            The version of the features that will be its input.
+        features
+            Name and version of the computation of its input.
         outputs
             Name and unit of each output that the caller reads, in order.
 
@@ -101,7 +99,7 @@ class Model:
             content = Path(path).read_bytes()
             runner = Runner(content)
             metadata = metadata_from_props(runner.props)
-            require_match(metadata, digest=facts.digest(), features_version=features_version, outputs=outputs)
+            require_match(metadata, digest=facts.downlink_digest(), features=features, outputs=outputs)
             return cls(runner, metadata, hashlib.sha256(content).hexdigest())
         except ModelError as error:
             raise type(error)(f"{path}: {error}") from error

@@ -38,19 +38,20 @@ class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class ModelMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The fields of a model's metadata.
 
-    `preset` names the network, `features_version` the computation of its input, `testbed_digest` is that of the facts for
-    which it was trained, `training` its training's configuration, and `data_digest` the SHA-256 of whatever names its
-    data (the simulation's configuration and seeds). `outputs` are in the network's order.
+    `preset` names the network, `features` the computation of its input and its version, e.g. ``element-1``,
+    `downlink_digest` is that of the facts for which it was trained, `training` its training's configuration, and
+    `data_digest` the SHA-256 of whatever names its data (the simulation's configuration and seeds). `outputs` are in the
+    network's order.
     """
 
     format_version: Version = FORMAT_VERSION
     preset: Name
-    features_version: Version
+    features: Name
     outputs: Annotated[
         tuple[Output, ...],
         Meta(min_length=1, description="a list of outputs with name, unit (m, rad, s or 1), scale above 0, and offset"),
     ]
-    testbed_digest: Digest
+    downlink_digest: Digest
     training: Annotated[Mapping[str, object], Meta(description="an object")]
     data_digest: Digest
 
@@ -92,9 +93,7 @@ def metadata_from_props(props: Mapping[str, str]) -> ModelMetadata:
     return msgspec.convert({field: _value(field, text) for field, text in texts.items()}, ModelMetadata)
 
 
-def require_match(
-    metadata: ModelMetadata, *, digest: str, features_version: int, outputs: Sequence[tuple[str, str]]
-) -> None:
+def require_match(metadata: ModelMetadata, *, digest: str, features: str, outputs: Sequence[tuple[str, str]]) -> None:
     """Refuse a model that was made for something else.
 
     Parameters
@@ -102,9 +101,9 @@ def require_match(
     metadata
         What the model says of itself.
     digest
-        The digest of this testbed's facts.
-    features_version
-        The version of the features that will be its input.
+        The digest of this testbed's facts but its uplink's.
+    features
+        Name and version of the computation of its input.
     outputs
         Name and unit of each output that the caller reads, in order.
 
@@ -115,8 +114,8 @@ def require_match(
     """
     found = tuple((output.name, output.unit) for output in metadata.outputs)
     pairs = {
-        "testbed_digest": (metadata.testbed_digest, digest),
-        "features_version": (metadata.features_version, features_version),
+        "downlink_digest": (metadata.downlink_digest, digest),
+        "features": (metadata.features, features),
         "outputs": (_quantities(found), _quantities(outputs)),
     }
     differences = [

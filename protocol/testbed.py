@@ -149,13 +149,24 @@ class TestbedFacts(Fact, frozen=True):
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical JSON of all facts, as 64 hexadecimal digits."""
-        canonical = msgspec.convert(msgspec.to_builtins(self), TestbedFacts)  # 5 and 5.0 are the same fact
-        return hashlib.sha256(msgspec.json.encode(canonical, order="sorted")).hexdigest()
+        return _digest(self._canonical())
+
+    def downlink_digest(self) -> str:
+        """Return the same of all facts but the uplink: what downlink schemes depend on."""
+        canonical = self._canonical()
+        return _digest((canonical.downlink, canonical.region, canonical.speed_of_light_m_s))
+
+    def _canonical(self) -> "TestbedFacts":
+        return msgspec.convert(msgspec.to_builtins(self), TestbedFacts)  # 5 and 5.0 are the same fact
 
     def differences(self, other: "TestbedFacts") -> list[str]:
         """Return one line for each fact that differs, e.g. ``downlink.grid.count: 2048 here, 1024 there``."""
         ours, theirs = _flattened(msgspec.to_builtins(self)), _flattened(msgspec.to_builtins(other))
         return [f"{path}: {value} here, {theirs[path]} there" for path, value in ours.items() if theirs[path] != value]
+
+
+def _digest(canonical: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(canonical, order="sorted")).hexdigest()
 
 
 def _flattened(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -55,7 +55,7 @@ CLEAR_SHARE = 0.9
 # How far the centre of the lit band was from the user's own sine in 400 users at 0 dB: 0.009 at most.
 DIRECTION_REACH = 0.012
 DIRECTIONS_PER_BEAM = 4  # a beam of N elements is 2 / N wide in sine
-_BEYOND_REGION_M = 0.5  # ranges looked at outside the region, so that a user at its edge is not on the edge of a search
+BEYOND_REGION_M = 0.5  # ranges looked at outside the region, so that a user at its edge is not on the edge of a search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +99,10 @@ class Candidate:
 class Searcher:
     """Finds candidates for one testbed; owns a plan and tables, one thread at a time.
 
-    ``nearest_m`` is the smallest range of the region.
+    ``nearest_m`` is the smallest range of the region. Ranges up to ``beyond_m`` outside it are looked at.
     """
 
-    def __init__(self, facts: TestbedFacts) -> None:
+    def __init__(self, facts: TestbedFacts, beyond_m: float = BEYOND_REGION_M) -> None:
         grid, array, region = facts.downlink.grid, facts.downlink.array, facts.region
         self._facts = facts
         self._x_m, self._samples = np.array(array.element_x_m), grid.count
@@ -116,7 +116,7 @@ class Searcher:
         self._ramps = np.stack([ramps.real, ramps.imag]).reshape(2, array.subarrays, -1, self._offsets.size)
         self._centre_x_m = array.element_x_m.reshape(array.subarrays, -1).mean(axis=1)
         self._bin_m = facts.speed_of_light_m_s / delay_bins_hz(facts)
-        low, high = region.range_min_m - _BEYOND_REGION_M, region.range_max_m + _BEYOND_REGION_M
+        low, high = region.range_min_m - beyond_m, region.range_max_m + beyond_m
         self._range_m = np.arange(max(low, self._bin_m), high, self._bin_m)
         self._range_bin = np.rint(self._range_m / self._bin_m).astype(np.intp)
         self._coarse_range_bin = self._range_bin[::RANGE_STRIDE].copy()

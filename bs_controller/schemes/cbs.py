@@ -17,6 +17,7 @@ from msgspec import Meta
 from bs_controller.beams import focus_of_subcarrier
 from bs_controller.schemes.answers import complex_from, peak_from
 from bs_controller.sweeps import Answer, Fix, Localization, Sweep, Trajectory
+from bs_controller.trajectories import angle_trajectory, range_trajectory
 from protocol.messages import FeedbackKind
 from protocol.testbed import TestbedFacts
 
@@ -49,28 +50,6 @@ class Cbs:
         angle_rad, angle_pilots = yield from estimated_angle(self.facts, options.angle_beams, kind)
         range_m, range_pilots = yield from estimated_range(self.facts, angle_rad, options.range_beams, kind)
         return Fix(range_m=range_m, angle_rad=angle_rad, sweeps=angle_pilots + range_pilots)
-
-
-def angle_trajectory(facts: TestbedFacts) -> Trajectory:
-    """Return the sweep from the largest to the smallest angle at the nearest range, common to all users."""
-    region = facts.region
-    return Trajectory(
-        start_range_m=region.range_min_m,
-        start_angle_rad=region.angle_max_rad,
-        end_range_m=region.range_min_m,
-        end_angle_rad=region.angle_min_rad,
-    )
-
-
-def range_trajectory(facts: TestbedFacts, angle_rad: float) -> Trajectory:
-    """Return the sweep from the farthest to the nearest range at one angle."""
-    region = facts.region
-    return Trajectory(
-        start_range_m=region.range_max_m,
-        start_angle_rad=angle_rad,
-        end_range_m=region.range_min_m,
-        end_angle_rad=angle_rad,
-    )
 
 
 def estimated_angle(

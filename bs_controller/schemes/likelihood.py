@@ -35,10 +35,10 @@ from bs_controller.estimation.reduced import Reducer
 from bs_controller.estimation.second_look import LARGEST_CURVATURE_GAIN, WORTH_A_LOOK_SHARE, second_look
 from bs_controller.features import Dechirper
 from bs_controller.response import DownlinkResponse
-from bs_controller.schemes.cbs import range_trajectory
 from bs_controller.schemes.warm_up import warm_up
-from bs_controller.schemes.wide_sweeps import complex_swept, require_room, wide_trajectory
+from bs_controller.schemes.whole_sweeps import complex_swept
 from bs_controller.sweeps import Answer, Fix, GoodnessOfFit, Integrity, Localization, Sweep, Trajectory, Visibility
+from bs_controller.trajectories import range_trajectory, require_room, wide_trajectory
 from protocol.testbed import Setting, TestbedFacts
 
 ComplexArray = npt.NDArray[np.complex128]

@@ -28,11 +28,11 @@ from bs_controller.estimation.power.search import maxima
 from bs_controller.estimation.quality import STRONG_RIVAL_SHARE
 from bs_controller.response import DownlinkResponse, Window
 from bs_controller.schemes.answers import power_from
-from bs_controller.schemes.cbs import range_trajectory
 from bs_controller.schemes.likelihood import LikelihoodOptions
 from bs_controller.schemes.warm_up import warm_up
-from bs_controller.schemes.wide_sweeps import EmptyFeedbackError, require_room, setting_of, wide_trajectory
+from bs_controller.schemes.whole_sweeps import EmptyFeedbackError, setting_of
 from bs_controller.sweeps import Answer, Covariance, Fix, Integrity, Localization, Sweep, Trajectory, Visibility
+from bs_controller.trajectories import range_trajectory, require_room, wide_trajectory
 from protocol.messages import FeedbackKind
 from protocol.testbed import Setting, TestbedFacts
 

@@ -22,10 +22,9 @@ from bs_controller.estimation.unsynchronised.hypotheses import Hypothesis, hypot
 from bs_controller.estimation.unsynchronised.posterior import Prior, second_moments_about
 from bs_controller.estimation.unsynchronised.ridge import RidgeSearcher, Start
 from bs_controller.response import DownlinkResponse
-from bs_controller.schemes.cbs import range_trajectory
 from bs_controller.schemes.likelihood import LikelihoodOptions
 from bs_controller.schemes.warm_up import warm_up
-from bs_controller.schemes.wide_sweeps import complex_swept, require_room, wide_trajectory
+from bs_controller.schemes.whole_sweeps import complex_swept
 from bs_controller.sweeps import (
     Answer,
     ClockOffset,
@@ -36,6 +35,7 @@ from bs_controller.sweeps import (
     Sweep,
     Visibility,
 )
+from bs_controller.trajectories import range_trajectory, require_room, wide_trajectory
 from protocol.testbed import Setting, TestbedFacts
 
 Floats = npt.NDArray[np.float64]

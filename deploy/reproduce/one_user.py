@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.beams import focus_of_subcarrier, squinted_focus_of_subcarrier
-from bs_controller.schemes.cbs import angle_trajectory, range_trajectory
 from bs_controller.sweeps import Sweep, Trajectory
+from bs_controller.trajectories import angle_trajectory, range_trajectory
 from deploy.reproduce.plates import LINE_WITH_POINTS, Curve, Mark, Panel, Plate, Value, value
 from deploy.reproduce.systems import AUTHORS_C_M_S, authors_facts
 from deploy.simulation import SimulatedRadio, User

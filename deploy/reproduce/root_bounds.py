@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bs_controller.beams import setting_from_focus
 from bs_controller.bounds import MeasuredSweep, Unknown, downlink_bound, sweep_mean_sigma2_w
 from bs_controller.response import DownlinkResponse
-from bs_controller.schemes.cbs import angle_trajectory, range_trajectory
+from bs_controller.trajectories import angle_trajectory, range_trajectory
 from deploy.reproduce.plates import Curve, Panel, Plate, Style, Value, value
 from deploy.reproduce.systems import authors_facts
 from protocol.testbed import TestbedFacts

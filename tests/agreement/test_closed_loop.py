@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from bs_controller.beams import common_delay_s, fitted, focus_of_subcarrier, setting_from_focus
-from bs_controller.schemes.cbs import angle_trajectory, range_trajectory
 from bs_controller.sweeps import GroupFoci, Trajectory
+from bs_controller.trajectories import angle_trajectory, range_trajectory
 from emulator.downlink import DownlinkEmulator
 from emulator.impairments import quantised
 from emulator.scene import Position

@@ -11,6 +11,7 @@ from bs_controller.features import (
     delay_energy,
     element_path_s,
     lit_subcarrier,
+    neighbours_together,
     network_features,
 )
 from tests.bs_controller.hearing import FACTS, FORWARD, heard, setting_of
@@ -94,7 +95,7 @@ def test_block_sums_are_those_of_samples_with_the_tone_taken_off() -> None:
 
 def test_network_is_shown_flat_phases_at_the_right_position() -> None:
     turn = np.exp(0.7j)
-    shown = network_features(np.full(512, 3 * turn), np.full(128, 0.01 * turn), 0.3, -0.5, 0.0)
+    shown = network_features([np.full(128, 3 * turn), np.full(128, 0.01 * turn)], 0.3, -0.5, 0.0)
     assert shown.shape == (9, 128)
     for row, value in enumerate((1, 0, 1, 0, 0.3, -0.5, -6, -6, -3)):
         assert shown[row] == pytest.approx(value, abs=1e-6)
@@ -103,8 +104,8 @@ def test_network_is_shown_flat_phases_at_the_right_position() -> None:
 def test_network_is_shown_slopes_of_phases_whatever_the_gain() -> None:
     place = np.arange(128) - 63.5
     wave = np.exp(1j * 0.02 * place)
-    shown = network_features(np.repeat(wave, 4), wave.conj(), 0.3, 0.0, 1.0)
-    again = network_features(np.repeat(2j * wave, 4), -5 * wave.conj(), 0.3, 0.0, 1.0)
+    shown = network_features([neighbours_together(np.repeat(wave, 4)), wave.conj()], 0.3, 0.0, 1.0)
+    again = network_features([2j * wave, -5 * wave.conj()], 0.3, 0.0, 1.0)
     assert again == pytest.approx(shown, abs=1e-6)
     assert np.angle(shown[0] + 1j * shown[1]) == pytest.approx(0.02 * place, abs=1e-6)
     assert np.angle(shown[2] + 1j * shown[3]) == pytest.approx(-0.02 * place, abs=1e-6)
@@ -114,5 +115,10 @@ def test_network_is_shown_slopes_of_phases_whatever_the_gain() -> None:
 
 
 def test_elements_that_cannot_be_added_up_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"a multiple of 128 elements and 128 blocks expected, got 100 and \(128,\)"):
-        network_features(np.ones(100, dtype=np.complex128), np.ones(128, dtype=np.complex128), 0.1, 0.0, 0.0)
+    with pytest.raises(ValueError, match=r"a multiple of 128 values expected, got 100"):
+        neighbours_together(np.ones(100, dtype=np.complex128))
+
+
+def test_part_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"parts of 128 values expected, got \(100,\)"):
+        network_features([np.ones(100, dtype=np.complex128)], 0.1, 0.0, 0.0)

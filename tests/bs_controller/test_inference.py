@@ -20,9 +20,9 @@ SHAPE = (3, 4)
 OUTPUTS = (("range", "m"), ("angle_sine", "1"))
 METADATA = ModelMetadata(
     preset="element",
-    features_version=3,
+    features="element-3",
     outputs=(Output(name="range", unit="m", scale=0.02, offset=5.0), Output(name="angle_sine", unit="1", scale=5e-4)),
-    testbed_digest=FACTS.digest(),
+    downlink_digest=FACTS.downlink_digest(),
     training={"steps": 10},
     data_digest="0" * 64,
 )
@@ -40,7 +40,7 @@ def written(path: Path, metadata: ModelMetadata = METADATA) -> Path:
 
 
 def loaded(file: Path) -> Model:
-    return Model.load(file, FACTS, features_version=3, outputs=OUTPUTS)
+    return Model.load(file, FACTS, features="element-3", outputs=OUTPUTS)
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2, 8])
@@ -105,14 +105,16 @@ def test_model_for_another_testbed_is_refused_with_file_and_both_digests(tmp_pat
     file = written(tmp_path)
     other = default_facts(subcarriers=128, elements=16)
     with pytest.raises(ModelMismatchError) as error:
-        Model.load(file, other, features_version=3, outputs=OUTPUTS)
+        Model.load(file, other, features="element-3", outputs=OUTPUTS)
     assert str(file) in str(error.value)
-    assert f"testbed_digest: {FACTS.digest()} in the model, {other.digest()} here" in str(error.value)
+    assert f"downlink_digest: {FACTS.downlink_digest()} in the model, {other.downlink_digest()} here" in str(
+        error.value
+    )
 
 
 def test_model_for_other_features_is_refused_with_both_versions(tmp_path: Path) -> None:
-    with pytest.raises(ModelMismatchError, match="features_version: 3 in the model, 4 here"):
-        Model.load(written(tmp_path), FACTS, features_version=4, outputs=OUTPUTS)
+    with pytest.raises(ModelMismatchError, match="features: element-3 in the model, element-4 here"):
+        Model.load(written(tmp_path), FACTS, features="element-4", outputs=OUTPUTS)
 
 
 def test_network_without_metadata_is_refused(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_metadata_with_more_outputs_than_the_network_are_refused(tmp_path: Path)
     third = Output(name="delay", unit="s", scale=1e-9)
     file = written(tmp_path, msgspec.structs.replace(METADATA, outputs=(*METADATA.outputs, third)))
     with pytest.raises(ModelError, match="expected a network of 3 outputs, got one of 2"):
-        Model.load(file, FACTS, features_version=3, outputs=(*OUTPUTS, ("delay", "s")))
+        Model.load(file, FACTS, features="element-3", outputs=(*OUTPUTS, ("delay", "s")))
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from bs_controller.model_metadata import (
 
 METADATA = ModelMetadata(
     preset="element",
-    features_version=3,
+    features="element-3",
     outputs=(Output(name="range", unit="m", scale=0.02), Output(name="angle_sine", unit="1", scale=5e-4, offset=-0.1)),
-    testbed_digest="a" * 64,
+    downlink_digest="a" * 64,
     training={"steps": 1000, "rate": 2e-3, "snr_db": [0, 30], "timing": {"sigma_s": 1e-10}},
     data_digest="0" * 64,
 )
@@ -50,18 +50,16 @@ def test_entries_of_others_are_left_alone() -> None:
     [
         ("preset", "7", "a name of 1 to 64 characters"),
         ("preset", '""', "a name of 1 to 64 characters"),
-        ("features_version", '"3"', "a whole number of at least 1"),
-        ("features_version", "0", "a whole number of at least 1"),
-        ("features_version", "3.5", "a whole number of at least 1"),
-        ("features_version", "three", "a whole number of at least 1"),
+        ("features", "3", "a name of 1 to 64 characters"),
+        ("features", "three", "a name of 1 to 64 characters"),
         ("outputs", "[]", "a list of outputs"),
         ("outputs", '[{"name":"range","unit":"m","scale":-0.02}]', "scale above 0"),
         ("outputs", '[{"name":"range","unit":"m","scale":null}]', "scale above 0"),
         ("outputs", '[{"name":"range","unit":"mm","scale":20}]', r"unit \(m, rad, s or 1\)"),
         ("outputs", '[{"name":"range","unit":"m"}]', "a list of outputs with name, unit"),
         ("outputs", '[{"name":"range","unit":"m","scale":1,"bias":2}]', "a list of outputs with name, unit"),
-        ("testbed_digest", f'"{"A" * 64}"', "64 lower-case hexadecimal digits"),
-        ("testbed_digest", '"abc"', "64 lower-case hexadecimal digits"),
+        ("downlink_digest", f'"{"A" * 64}"', "64 lower-case hexadecimal digits"),
+        ("downlink_digest", '"abc"', "64 lower-case hexadecimal digits"),
         ("data_digest", "null", "64 lower-case hexadecimal digits"),
         ("training", "[1]", "an object"),
         ("training", "{", "an object"),
@@ -104,7 +102,7 @@ def test_file_of_others_is_refused_with_what_it_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("preset", ""), ("features_version", 0), ("outputs", ()), ("testbed_digest", "abc")]
+    ("field", "value"), [("preset", ""), ("features", ""), ("outputs", ()), ("downlink_digest", "abc")]
 )
 def test_what_would_be_refused_is_not_written(field: str, value: object) -> None:
     with pytest.raises(ModelError, match=f"field {field}: expected"):
@@ -119,27 +117,27 @@ def test_scale_that_is_no_scale_is_not_written(scale: float) -> None:
 
 
 def test_model_for_this_testbed_these_features_and_outputs_is_taken() -> None:
-    require_match(METADATA, digest="a" * 64, features_version=3, outputs=OUTPUTS)
+    require_match(METADATA, digest="a" * 64, features="element-3", outputs=OUTPUTS)
 
 
 def test_model_for_another_testbed_is_refused_with_both_digests() -> None:
-    with pytest.raises(ModelMismatchError, match=f"testbed_digest: {'a' * 64} in the model, {'b' * 64} here"):
-        require_match(METADATA, digest="b" * 64, features_version=3, outputs=OUTPUTS)
+    with pytest.raises(ModelMismatchError, match=f"downlink_digest: {'a' * 64} in the model, {'b' * 64} here"):
+        require_match(METADATA, digest="b" * 64, features="element-3", outputs=OUTPUTS)
 
 
 def test_model_for_other_features_is_refused_with_both_versions() -> None:
-    with pytest.raises(ModelMismatchError, match=r"features_version: 3 in the model, 4 here$"):
-        require_match(METADATA, digest="a" * 64, features_version=4, outputs=OUTPUTS)
+    with pytest.raises(ModelMismatchError, match=r"features: element-3 in the model, element-4 here$"):
+        require_match(METADATA, digest="a" * 64, features="element-4", outputs=OUTPUTS)
 
 
 @pytest.mark.parametrize("outputs", [OUTPUTS[:1], OUTPUTS[::-1], (("range", "s"), ("angle_sine", "1"))])
 def test_model_with_other_outputs_is_refused_with_both_lists(outputs: tuple[tuple[str, str], ...]) -> None:
     asked = ", ".join(f"{name} [{unit}]" for name, unit in outputs)
     with pytest.raises(ModelMismatchError) as error:
-        require_match(METADATA, digest="a" * 64, features_version=3, outputs=outputs)
+        require_match(METADATA, digest="a" * 64, features="element-3", outputs=outputs)
     assert f"outputs: range [m], angle_sine [1] in the model, {asked} here" in str(error.value)
 
 
 def test_all_differences_are_named_at_once() -> None:
-    with pytest.raises(ModelMismatchError, match=r"testbed_digest: .* features_version: 3 in the model, 9 here"):
-        require_match(METADATA, digest="b" * 64, features_version=9, outputs=OUTPUTS)
+    with pytest.raises(ModelMismatchError, match=r"downlink_digest: .* features: element-3 in the model, pair-9 here"):
+        require_match(METADATA, digest="b" * 64, features="pair-9", outputs=OUTPUTS)

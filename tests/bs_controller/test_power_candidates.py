@@ -8,7 +8,7 @@ import pytest
 
 from bs_controller.estimation.power.candidates import RangeScorer, candidates, neighbours_noise_w
 from bs_controller.estimation.power.profiles import ProfileTable
-from bs_controller.schemes.cbs import range_trajectory
+from bs_controller.trajectories import range_trajectory
 from tests.bs_controller.hearing import ALL, FACTS, FORWARD, heard, noise, response_of, setting_of
 
 Floats = npt.NDArray[np.float64]

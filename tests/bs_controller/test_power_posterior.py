@@ -9,7 +9,7 @@ import pytest
 from bs_controller.estimation.power.posterior import BROAD, Posterior, covariance_about_best, distinct, posteriors
 from bs_controller.estimation.power.scoring import PowerEstimate, PowerObservation, climbed, started
 from bs_controller.response import DownlinkResponse, Window
-from bs_controller.schemes.cbs import range_trajectory
+from bs_controller.trajectories import range_trajectory
 from tests.bs_controller.hearing import FACTS, FORWARD, heard, noise, response_of, setting_of
 from tests.bs_controller.oracles_of_powers import PowersHeard, VisibleUser
 

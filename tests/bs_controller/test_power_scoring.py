@@ -11,7 +11,7 @@ from scipy import stats
 from bs_controller.beams import setting_from_focus
 from bs_controller.estimation.power.scoring import PowerEstimate, PowerObservation, climbed, started
 from bs_controller.response import DownlinkResponse, Window
-from bs_controller.schemes.cbs import range_trajectory
+from bs_controller.trajectories import range_trajectory
 from tests.bs_controller.hearing import ALL, FACTS, FORWARD, heard, noise, response_of, setting_of
 
 Floats = npt.NDArray[np.float64]

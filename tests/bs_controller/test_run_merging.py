@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bs_controller.beams import SettingDoesNotFitError, fitted, setting_from_focus
-from bs_controller.schemes.cbs import angle_trajectory
 from bs_controller.sweeps import Fix, Localization, PeakFeedback, Request, Sounding, Sweep
+from bs_controller.trajectories import angle_trajectory
 from protocol import messages as msg
 from protocol.testbed import default_facts
 from tests.bs_controller.rehearsal import (

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from bs_controller.schemes import LikelihoodOptions, LikelihoodPower, SchemeOptions, scheme_from_options
-from bs_controller.schemes.wide_sweeps import EmptyFeedbackError
+from bs_controller.schemes.whole_sweeps import EmptyFeedbackError
 from bs_controller.sweeps import (
     ComplexFeedback,
     Covariance,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bs_controller.schemes import LikelihoodOptions, LikelihoodUnsynchronised, SchemeOptions, scheme_from_options
-from bs_controller.schemes.wide_sweeps import EmptyFeedbackError
+from bs_controller.schemes.whole_sweeps import EmptyFeedbackError
 from bs_controller.sweeps import (
     ClockOffset,
     ComplexFeedback,

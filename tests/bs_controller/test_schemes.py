@@ -7,7 +7,6 @@ import pytest
 from bs_controller.beams import focus_of_subcarrier, setting_from_focus
 from bs_controller.schemes import BackprojectionOptions, CbsBtOptions, CbsOptions, SchemeOptions, scheme_from_options
 from bs_controller.schemes.backprojection import NothingDetectedError
-from bs_controller.schemes.cbs import angle_trajectory
 from bs_controller.sweeps import (
     Answer,
     FeedbackMismatchError,
@@ -20,6 +19,7 @@ from bs_controller.sweeps import (
     Sweep,
     Trajectory,
 )
+from bs_controller.trajectories import angle_trajectory
 from protocol.messages import FeedbackKind
 from protocol.testbed import default_facts
 from tests.bs_controller.driving import Drive, facts_of_the_figures, swept_samples

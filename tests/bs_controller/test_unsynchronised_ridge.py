@@ -8,8 +8,8 @@ from bs_controller.beams import setting_from_focus
 from bs_controller.estimation.candidates import AngleSweep, Searcher
 from bs_controller.estimation.unsynchronised.posterior import Prior
 from bs_controller.estimation.unsynchronised.ridge import CURVATURE_STEP_PER_M, RidgeSearcher
-from bs_controller.schemes.cbs import range_trajectory
 from bs_controller.sweeps import Trajectory
+from bs_controller.trajectories import range_trajectory
 from tests.bs_controller.hearing import ALL, BACKWARD, FACTS, FORWARD, heard, noise, setting_of
 
 ComplexArray = npt.NDArray[np.complex128]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from bs_controller.schemes import LikelihoodOptions, scheme_from_options
-from bs_controller.schemes.wide_sweeps import wide_trajectory
 from bs_controller.sweeps import Integrity, Sweep
+from bs_controller.trajectories import wide_trajectory
 from deploy.results import error_m
 from deploy.simulation import SimulatedRadio, User, locate
 from emulator.config import LinkBudget, PathSection

@@ -155,6 +155,19 @@ def test_digest_is_the_same_for_whole_numbers_written_as_integers() -> None:
     assert msgspec.structs.replace(FACTS, region=whole).digest() == FACTS.digest()
 
 
+def test_downlink_digest_knows_all_facts_but_the_uplink() -> None:
+    other = default_facts()
+    wider = msgspec.structs.replace(other.region, range_max_m=60.0)
+    thinner = msgspec.structs.replace(other.uplink, array=msgspec.structs.replace(other.uplink.array, elements=300))
+    assert msgspec.structs.replace(other, uplink=thinner).downlink_digest() == FACTS.downlink_digest()
+    for change in (
+        {"region": wider},
+        {"speed_of_light_m_s": 3e8},
+        {"downlink": default_facts(subcarriers=1024).downlink},
+    ):
+        assert msgspec.structs.replace(other, **change).downlink_digest() != FACTS.downlink_digest()
+
+
 @pytest.mark.clause("4.4")
 def test_equal_facts_have_no_differences() -> None:
     assert FACTS.differences(default_facts()) == []

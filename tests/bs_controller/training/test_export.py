@@ -24,9 +24,9 @@ FACTS = default_facts(subcarriers=64, elements=16)
 OUTPUTS = (("range", "m"), ("angle_sine", "1"))
 METADATA = ModelMetadata(
     preset="small",
-    features_version=3,
+    features="element-3",
     outputs=(Output(name="range", unit="m", scale=0.02, offset=5.0), Output(name="angle_sine", unit="1", scale=5e-4)),
-    testbed_digest=FACTS.digest(),
+    downlink_digest=FACTS.downlink_digest(),
     training={"steps": 0, "rate": 2e-3},
     data_digest="0" * 64,
 )
@@ -59,7 +59,7 @@ def linear_content(linear: nn.Module) -> bytes:
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8, 100])
 def test_file_computes_what_torch_does_at_any_batch(small: Path, batch: int) -> None:
-    model = Model.load(small, FACTS, features_version=3, outputs=OUTPUTS)
+    model = Model.load(small, FACTS, features="element-3", outputs=OUTPUTS)
     features = np.random.default_rng(batch).standard_normal((batch, *SMALL.shape), dtype=np.float32)
     with torch.no_grad():
         raw = seeded(SMALL)(torch.from_numpy(features)).numpy()
@@ -129,8 +129,8 @@ def test_file_that_computes_something_else_is_not_written(
 
 
 def test_metadata_that_would_be_refused_are_not_exported(tmp_path: Path) -> None:
-    metadata = msgspec.structs.replace(METADATA, features_version=0)
-    with pytest.raises(ModelError, match="field features_version: expected a whole number of at least 1, got 0"):
+    metadata = msgspec.structs.replace(METADATA, features="")
+    with pytest.raises(ModelError, match='field features: expected a name of 1 to 64 characters, got ""'):
         export(seeded(SMALL), tmp_path / "small.onnx", shape=SMALL.shape, metadata=metadata)
 
 
@@ -139,5 +139,5 @@ def test_metadata_that_would_be_refused_are_not_exported(tmp_path: Path) -> None
 def test_preset_is_exported_and_runs(tmp_path: Path, name: str) -> None:
     preset, path = PRESETS[name], tmp_path / "model.onnx"
     export(seeded(preset), path, shape=preset.shape, metadata=METADATA)  # which compares with torch's outputs
-    model = Model.load(path, FACTS, features_version=3, outputs=OUTPUTS)
+    model = Model.load(path, FACTS, features="element-3", outputs=OUTPUTS)
     assert model.predict(np.zeros((5, *preset.shape), dtype=np.float32)).shape == (5, 2)

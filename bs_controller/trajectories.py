@@ -1,24 +1,36 @@
-"""What variants of `likelihood` share: sweeps beyond the region by a margin, and what must hold for them. No scheme is here.
+"""Where sweeps focus, from the first subcarrier to the last: over all angles at the nearest range, or over the range.
 
-Without the margin a user at the region's edge would lose half of the subcarriers that light it.
+A sweep over the angle is common to all users. Beyond the region by a margin, a user at its edge is lit by as many
+subcarriers as any other.
 """
 
-from collections.abc import Generator
-
 import numpy as np
-import numpy.typing as npt
 
 from bs_controller.beams import setting_from_focus
-from bs_controller.schemes.answers import complex_from
-from bs_controller.sweeps import Answer, ComplexFeedback, PowerFeedback, Sweep, Trajectory
-from protocol.messages import FeedbackKind
-from protocol.testbed import Setting, TestbedFacts
-
-ComplexArray = npt.NDArray[np.complex128]
+from bs_controller.sweeps import Trajectory
+from protocol.testbed import TestbedFacts
 
 
-class EmptyFeedbackError(ValueError):
-    """A user reported a sweep as zero throughout."""
+def angle_trajectory(facts: TestbedFacts) -> Trajectory:
+    """Return the sweep from the largest to the smallest angle at the nearest range, common to all users."""
+    region = facts.region
+    return Trajectory(
+        start_range_m=region.range_min_m,
+        start_angle_rad=region.angle_max_rad,
+        end_range_m=region.range_min_m,
+        end_angle_rad=region.angle_min_rad,
+    )
+
+
+def range_trajectory(facts: TestbedFacts, angle_rad: float) -> Trajectory:
+    """Return the sweep from the farthest to the nearest range at one angle."""
+    region = facts.region
+    return Trajectory(
+        start_range_m=region.range_max_m,
+        start_angle_rad=angle_rad,
+        end_range_m=region.range_min_m,
+        end_angle_rad=angle_rad,
+    )
 
 
 def wide_trajectory(facts: TestbedFacts, margin_deg: float, *, forward: bool) -> Trajectory:
@@ -32,28 +44,6 @@ def wide_trajectory(facts: TestbedFacts, margin_deg: float, *, forward: bool) ->
         end_range_m=region.range_min_m,
         end_angle_rad=float(end_rad),
     )
-
-
-def setting_of(feedback: ComplexFeedback | PowerFeedback, focus: Trajectory, facts: TestbedFacts) -> Setting:
-    """Return what was applied for a sweep: a front end of few phase bits points elsewhere than was asked for."""
-    return setting_from_focus(focus, facts) if feedback.applied is None else feedback.applied
-
-
-def complex_swept(
-    focus: Trajectory, facts: TestbedFacts
-) -> Generator[Sweep, Answer, tuple[ComplexArray, Setting, int]]:
-    """Ask for all samples of a sweep and return them, ``(subcarrier,)``, with what was applied and the pilots it took.
-
-    Raises
-    ------
-    EmptyFeedbackError
-        If the user heard nothing at all.
-    """
-    answer = yield Sweep(focus=focus, kind=FeedbackKind.COMPLEX)
-    feedback = complex_from(answer, facts.downlink.grid.count)
-    if not feedback.samples.any():
-        raise EmptyFeedbackError("all samples of a sweep are zero, so there is nothing to fit")
-    return feedback.samples, setting_of(feedback, focus, facts), feedback.pilots
 
 
 def require_room(facts: TestbedFacts, margin_deg: float, delay_span_s: float = 0.0) -> None:

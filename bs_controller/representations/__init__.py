@@ -1,0 +1,30 @@
+"""What networks are shown, and in which frame they answer: one representation a file, each for two sweeps.
+
+Training and run time go through the same objects, so that neither can differ from the other. A change of values that a
+network is shown, or of what its answers mean, is a new version of that representation: models of the old one are refused.
+"""
+
+from bs_controller.representations.contract import HeardSweep, NetworkInput, Representation
+from bs_controller.representations.element import ElementRepresentation
+from bs_controller.representations.pair import PairRepresentation
+from protocol.testbed import TestbedFacts
+
+__all__ = ["REPRESENTATIONS", "HeardSweep", "NetworkInput", "Representation", "representation"]
+
+REPRESENTATIONS: dict[str, type[ElementRepresentation] | type[PairRepresentation]] = {
+    "element": ElementRepresentation,
+    "pair": PairRepresentation,
+}
+
+
+def representation(name: str, facts: TestbedFacts) -> Representation:
+    """Return a representation by its name, planned for one testbed; one thread at a time.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name, or the testbed does not suit it.
+    """
+    if name not in REPRESENTATIONS:
+        raise ValueError(f"expected a representation ({', '.join(REPRESENTATIONS)}), got {name!r}")
+    return REPRESENTATIONS[name](facts)
