@@ -77,10 +77,11 @@ def _image(widths: tuple[int, ...], depths: tuple[int, ...]) -> ConvNextPreset:
     return ConvNextPreset(shape=(4, 64, 64), widths=widths, depths=depths)
 
 
-# Channels and outputs of `element` are those of its features: `dataclasses.replace` suits it to others. The text of [CBS]
-# has kernel 8 and expansion 3, its Table I counts those of the stock networks, 7 and 4; the presets are the table's.
+# Channels of the first two are those of their representations; `dataclasses.replace` suits outputs to those who train. The text
+# of [CBS] has kernel 8 and expansion 3, its Table I counts the stock networks', 7 and 4; the presets are the table's.
 PRESETS: dict[str, Preset] = {
-    "element": ConvNextPreset(shape=(9, 128), widths=(24, 48, 96), depths=(2, 2, 2), hidden=384),
+    "convnext-element": ConvNextPreset(shape=(9, 128), widths=(24, 48, 96), depths=(2, 2, 2), hidden=384),
+    "convnext-pair": ConvNextPreset(shape=(15, 128), widths=(24, 48, 96), depths=(2, 2, 2), hidden=384),
     "paper-micro": _image((24, 48, 96, 192), (1, 1, 3, 1)),
     "paper-atto": _image((40, 80, 160, 320), (2, 2, 6, 2)),
     "paper-S": _image((128, 256, 512, 1024), (3, 3, 27, 3)),

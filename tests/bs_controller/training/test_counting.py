@@ -74,7 +74,7 @@ def test_layer_whose_matrix_would_be_missed_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "millions"),
     # [CBS, Table I] prints 1.26 and 4.98 "M" for S and L: thousands of these, with what else its authors counted
-    [("element", 2.3), ("paper-micro", 9.1), ("paper-atto", 44.8), ("paper-S", 1253.9), ("paper-L", 4974.0)],
+    [("convnext-element", 2.3), ("paper-micro", 9.1), ("paper-atto", 44.8), ("paper-S", 1253.9), ("paper-L", 4974.0)],
 )
 def test_preset_takes_this_many_million_multiply_adds(name: str, millions: float) -> None:
     assert preset_cost(PRESETS[name]).multiply_adds / 1e6 == pytest.approx(millions, abs=0.05)  # as printed
@@ -82,7 +82,7 @@ def test_preset_takes_this_many_million_multiply_adds(name: str, millions: float
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    [("element", 0.25), ("paper-micro", 0.67), ("paper-atto", 3.38), ("paper-S", 87.57), ("paper-L", 348.16)],
+    [("convnext-element", 0.25), ("paper-micro", 0.67), ("paper-atto", 3.38), ("paper-S", 87.57), ("paper-L", 348.16)],
 )
 def test_preset_holds_this_many_million_parameters(name: str, millions: float) -> None:
     assert preset_cost(PRESETS[name]).parameters / 1e6 == pytest.approx(millions, abs=0.005)  # as printed

@@ -135,7 +135,7 @@ def test_metadata_that_would_be_refused_are_not_exported(tmp_path: Path) -> None
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["element", "paper-micro", "paper-atto", "chisel-like-1"])
+@pytest.mark.parametrize("name", ["convnext-element", "paper-micro", "paper-atto", "chisel-like-1"])
 def test_preset_is_exported_and_runs(tmp_path: Path, name: str) -> None:
     preset, path = PRESETS[name], tmp_path / "model.onnx"
     export(seeded(preset), path, shape=preset.shape, metadata=METADATA)  # which compares with torch's outputs

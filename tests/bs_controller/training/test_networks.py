@@ -96,7 +96,7 @@ def test_channel_norm_leaves_no_mean_and_unit_variance_at_each_place() -> None:
 def test_element_network_sees_all_places_of_all_channels() -> None:
     torch.manual_seed(5)
     features = torch.randn(1, 9, 128, requires_grad=True)
-    build(PRESETS["element"])(features).sum().backward()
+    build(PRESETS["convnext-element"])(features).sum().backward()
     assert features.grad is not None
     assert (features.grad != 0).all()
 
