@@ -18,7 +18,7 @@ Version = Annotated[int, Meta(ge=1, description="a whole number of at least 1")]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 lower-case hexadecimal digits")]
 
 
-class ModelError(Exception):
+class ModelError(ValueError):
     """A model cannot be used; the text says what was expected and what came."""
 
 

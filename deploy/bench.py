@@ -23,6 +23,7 @@ BENCHMARKS = (
     "low_rank_image",
     "music_against_ours",
     "likelihood_fix",
+    "network_fix",
     "control_roundtrip",
     "many_users",
     "scaling",

@@ -19,7 +19,7 @@ from bs_controller.bounds import (
 )
 from bs_controller.grouped_response import GroupedResponse
 from bs_controller.response import DownlinkResponse
-from bs_controller.schemes import SchemeOptions
+from bs_controller.schemes import LikelihoodOptions, SchemeOptions
 from bs_controller.sweeps import Sounding, Sweep
 from deploy.simulation import Heard, User
 from protocol.testbed import Setting, TestbedFacts
@@ -31,7 +31,7 @@ def unknown_of(options: SchemeOptions) -> Unknown:
     Schemes that report a peak or a group know far less. Against the `coherent` bound of their own sweeps all schemes
     compare: it says what those sweeps would have been good for.
     """
-    return Unknown(getattr(options, "model", Unknown.GAIN))
+    return Unknown(options.model) if isinstance(options, LikelihoodOptions) else Unknown.GAIN
 
 
 class BoundModel:

@@ -157,6 +157,11 @@ def most_likely(
     )
 
 
+def log_likelihood_at(observations: Sequence[Observation], range_m: float, angle_rad: float, mask: Floats) -> float:
+    """Return the log-likelihood of a position and a mask ``(subarray,)``, on the scale of `Estimate.log_likelihood`."""
+    return _evaluated(observations, range_m, angle_rad, mask).log_likelihood
+
+
 def _best_mask(observations: Sequence[Observation], point: _Point) -> Floats:
     """Return the most likely of all masks at a point, by correlations and Gram matrices there."""
     masks, shares = all_masks(point.mask.size), []

@@ -9,7 +9,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.estimation.candidates import AngleSweep
 from bs_controller.estimation.newton import Observation
 from bs_controller.features import block_sums, path_delays_s
 from bs_controller.response import DownlinkResponse, Window
@@ -39,20 +38,20 @@ class Reducer:
             facts, setting, window=Window(first=0, count=grid.count // block, block=block), tolerance=TOLERANCE
         )
 
-    def lit(self, sweep: AngleSweep) -> Observation:
-        """Return the part of an angle sweep that the user is lit in."""
-        first, _ = self._ends(sweep)
-        response = self._lit.steered(sweep.setting, first)
-        return Observation.of(response.window.of(sweep.samples), response)
+    def lit(self, samples: ComplexArray, setting: Setting, middle: float) -> Observation:
+        """Return the part of an angle sweep that the user is lit in, around the subcarrier in its middle."""
+        first, _ = self._ends(samples, middle)
+        response = self._lit.steered(setting, first)
+        return Observation.of(response.window.of(samples), response)
 
-    def left(self, sweep: AngleSweep, residual: ComplexArray) -> ComplexArray:
+    def left(self, samples: ComplexArray, middle: float, residual: ComplexArray) -> ComplexArray:
         """Return a sweep with its lit part, `lit`, replaced by what was left of it, ``(subcarrier,)``."""
-        first, last = self._ends(sweep)
-        return np.concatenate([sweep.samples[:first], residual, sweep.samples[last:]])
+        first, last = self._ends(samples, middle)
+        return np.concatenate([samples[:first], residual, samples[last:]])
 
-    def _ends(self, sweep: AngleSweep) -> tuple[int, int]:
+    def _ends(self, samples: ComplexArray, middle: float) -> tuple[int, int]:
         count = self._lit.window.count
-        first = min(max(round(sweep.lit) - count // 2, 0), sweep.samples.size - count)
+        first = min(max(round(middle) - count // 2, 0), samples.size - count)
         return first, first + count
 
     def blocks(self, samples: ComplexArray, setting: Setting, range_m: float, angle_rad: float) -> Observation:

@@ -4,12 +4,28 @@ Training and run time go through the same objects, so that neither can differ fr
 network is shown, or of what its answers mean, is a new version of that representation: models of the old one are refused.
 """
 
-from bs_controller.representations.contract import HeardSweep, NetworkInput, Representation
+from bs_controller.representations.combined import combined
+from bs_controller.representations.contract import (
+    LARGEST_LOG_DEVIATION,
+    OUTPUTS,
+    HeardSweep,
+    NetworkInput,
+    Representation,
+)
 from bs_controller.representations.element import ElementRepresentation
 from bs_controller.representations.pair import PairRepresentation
 from protocol.testbed import TestbedFacts
 
-__all__ = ["REPRESENTATIONS", "HeardSweep", "NetworkInput", "Representation", "representation"]
+__all__ = [
+    "LARGEST_LOG_DEVIATION",
+    "OUTPUTS",
+    "REPRESENTATIONS",
+    "HeardSweep",
+    "NetworkInput",
+    "Representation",
+    "combined",
+    "representation",
+]
 
 REPRESENTATIONS: dict[str, type[ElementRepresentation] | type[PairRepresentation]] = {
     "element": ElementRepresentation,

@@ -1,4 +1,4 @@
-"""The contract of a representation: which two sweeps it takes, and the input that it makes of them."""
+"""The contract of a representation: which two sweeps it takes, the input that it makes of them, and what networks answer."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -11,6 +11,18 @@ from bs_controller.sweeps import Trajectory
 from protocol.testbed import Setting
 
 ComplexArray = npt.NDArray[np.complex128]
+
+# Name and unit of each output of a network, in order: the two units of `Correction.position`, and the natural logarithms of
+# how far off these are, as deviations for `Correction.covariance`.
+OUTPUTS = (
+    ("range_correction", "1"),
+    ("direction_correction", "1"),
+    ("range_log_deviation", "1"),
+    ("direction_log_deviation", "1"),
+)
+# Beyond this, a thousandth or a thousand of a unit, a logarithm of a deviation is taken for this: supposed positions are off by
+# about a unit.
+LARGEST_LOG_DEVIATION = 7.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

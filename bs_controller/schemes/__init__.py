@@ -10,6 +10,7 @@ from bs_controller.schemes.likelihood import Likelihood, LikelihoodOptions
 from bs_controller.schemes.likelihood_power import LikelihoodPower
 from bs_controller.schemes.likelihood_unsynchronised import LikelihoodUnsynchronised
 from bs_controller.schemes.music import Music, MusicOptions
+from bs_controller.schemes.network import Network, NetworkOptions
 from bs_controller.schemes.uplink_likelihood import UplinkLikelihood, UplinkLikelihoodOptions
 from bs_controller.sweeps import Scheme
 from protocol.testbed import TestbedFacts
@@ -27,6 +28,8 @@ __all__ = [
     "LikelihoodUnsynchronised",
     "Music",
     "MusicOptions",
+    "Network",
+    "NetworkOptions",
     "SchemeOptions",
     "UplinkLikelihood",
     "UplinkLikelihoodOptions",
@@ -34,7 +37,13 @@ __all__ = [
 ]
 
 SchemeOptions = (
-    CbsOptions | CbsBtOptions | LikelihoodOptions | BackprojectionOptions | MusicOptions | UplinkLikelihoodOptions
+    CbsOptions
+    | CbsBtOptions
+    | LikelihoodOptions
+    | NetworkOptions
+    | BackprojectionOptions
+    | MusicOptions
+    | UplinkLikelihoodOptions
 )
 
 
@@ -44,21 +53,29 @@ def scheme_from_options(options: SchemeOptions, facts: TestbedFacts) -> Scheme:
     Raises
     ------
     ValueError
-        If the options do not fit the testbed, e.g. groups that do not divide the subcarriers.
+        If the options do not fit the testbed, e.g. groups that do not divide the subcarriers, or a model of another testbed.
     """
+    match options:
+        case CbsOptions() | CbsBtOptions() | LikelihoodOptions() | NetworkOptions():
+            return _of_sweeps(options, facts)
+        case BackprojectionOptions():
+            return Backprojection(options=options, facts=facts)
+        case MusicOptions():
+            return Music(options=options, facts=facts)
+        case UplinkLikelihoodOptions():
+            return UplinkLikelihood(options=options, facts=facts)
+
+
+def _of_sweeps(options: CbsOptions | CbsBtOptions | LikelihoodOptions | NetworkOptions, facts: TestbedFacts) -> Scheme:
     match options:
         case CbsOptions():
             return Cbs(options=options, facts=facts)
         case CbsBtOptions():
             return CbsBt(options=options, facts=facts)
-        case BackprojectionOptions():
-            return Backprojection(options=options, facts=facts)
         case LikelihoodOptions():
             return _likelihood(options, facts)
-        case MusicOptions():
-            return Music(options=options, facts=facts)
-        case UplinkLikelihoodOptions():
-            return UplinkLikelihood(options=options, facts=facts)
+        case NetworkOptions():
+            return Network.loaded(options, facts)
 
 
 def _likelihood(options: LikelihoodOptions, facts: TestbedFacts) -> Scheme:

@@ -74,7 +74,7 @@ class CbsBt:
         """Return a fresh localization; see `Scheme`."""
         coarse_rad, pilots = yield from estimated_angle(self.facts, self.options.angle_beams)
         angle_rad, angle_pilots = yield from self._refined_angle(coarse_rad)
-        range_m, range_pilots = yield from self._trained_range(angle_rad)
+        range_m, range_pilots = yield from self.trained_range(angle_rad)
         return Fix(range_m=range_m, angle_rad=angle_rad, sweeps=pilots + angle_pilots + range_pilots)
 
     def _refined_angle(self, coarse_rad: float) -> Generator[Sweep, Answer, tuple[float, int]]:
@@ -86,8 +86,8 @@ class CbsBt:
         winner, pilots = yield from self._winner(np.full(angles.size, self._stage2_range_m()), angles)
         return float(angles[winner]), pilots
 
-    def _trained_range(self, angle_rad: float) -> Generator[Sweep, Answer, tuple[float, int]]:
-        """Return the range, m, after shrinking rounds [CBS, Algorithm 1, lines 14-23], and the pilots they took."""
+    def trained_range(self, angle_rad: float) -> Generator[Sweep, Answer, tuple[float, int]]:
+        """Return the range, m, after shrinking rounds at an angle [CBS, Algorithm 1, lines 14-23], and the pilots they took."""
         region, options, pilots = self.facts.region, self.options, 0
         start, end, best = region.range_min_m, region.range_max_m, (region.range_min_m + region.range_max_m) / 2
         for _ in range(options.rounds):

@@ -24,6 +24,7 @@ from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Candidate, 
 from bs_controller.estimation.in_beam import elements_of, in_beam_pull_m, pull_step_m
 from bs_controller.estimation.lobes import NATS, Lobe, lobes
 from bs_controller.estimation.newton import Estimate, Observation, most_likely
+from bs_controller.estimation.observed import Observer
 from bs_controller.estimation.quality import (
     covariance_from_information,
     goodness_of_fit,
@@ -31,10 +32,8 @@ from bs_controller.estimation.quality import (
     mean_fit,
     rival_share,
 )
-from bs_controller.estimation.reduced import Reducer
 from bs_controller.estimation.second_look import LARGEST_CURVATURE_GAIN, WORTH_A_LOOK_SHARE, second_look
 from bs_controller.features import Dechirper
-from bs_controller.response import DownlinkResponse
 from bs_controller.schemes.warm_up import warm_up
 from bs_controller.schemes.whole_sweeps import complex_swept
 from bs_controller.sweeps import Answer, Fix, GoodnessOfFit, Integrity, Localization, Sweep, Trajectory, Visibility
@@ -83,8 +82,7 @@ class _Workspace:
     """What the estimates of one thread share: tables, and models to be steered to each sweep."""
 
     searcher: Searcher
-    whole: DownlinkResponse
-    reducer: Reducer
+    observer: Observer
     dechirper: Dechirper
 
 
@@ -122,7 +120,7 @@ class Likelihood:
         backward, more = yield from self._angle_swept(forward=False)
         sweeps, work = (forward, backward), self._workspace()
         candidates = work.searcher.from_angle_sweeps(sweeps)
-        whole = [Observation.of(sweep.samples, work.whole.steered(sweep.setting)) for sweep in sweeps]
+        whole = work.observer.pair((forward.samples, forward.setting), (backward.samples, backward.setting))
         best = self._best_of(whole, candidates[:1])
         return self._fix(best, goodness_of_fit(best.residuals), sweeps, best.residuals, pilots + more)
 
@@ -139,7 +137,7 @@ class Likelihood:
             again = self._most_likely_near(nearby_m, angle, (samples, setting), aim_rad)
             best = max(best, again, key=lambda estimate: estimate.log_likelihood)
             fits = [goodness_of_residual(residual) for residual in best.residuals]
-        left = work.reducer.left(angle, best.residuals[0])
+        left = work.observer.reducer.left(angle.samples, angle.lit, best.residuals[0])
         fix = self._fix(best, mean_fit(fits), (angle,), (left,), pilots + more)
         if fix.integrity is Integrity.TRUSTED and self._is_pulled(best, fits[-1], angle, left):
             return replace(fix, integrity=Integrity.SUSPECT)
@@ -153,7 +151,7 @@ class Likelihood:
         for start_m in range_m:
             candidate = work.searcher.at_range(angle, start_m, aim_rad)
             at = (candidate.range_m, candidate.angle_rad)
-            reduced = [work.reducer.lit(angle), work.reducer.blocks(*over_range, *at)]
+            reduced = work.observer.angle_and_range((angle.samples, angle.setting), angle.lit, over_range, *at)
             estimates.append(self._best_of(reduced, [candidate]))
         return max(estimates, key=lambda estimate: estimate.log_likelihood)
 
@@ -239,8 +237,7 @@ class Likelihood:
             forward = setting_from_focus(self._common(forward=True), self.facts)
             work = _Workspace(
                 searcher=Searcher(self.facts),
-                whole=DownlinkResponse(self.facts, forward),
-                reducer=Reducer(self.facts, forward),
+                observer=Observer(self.facts, forward),
                 dechirper=Dechirper(self.facts),
             )
             self._own.workspace = work

@@ -5,7 +5,7 @@ import math
 
 from bs_controller.beams import setting_from_focus
 from bs_controller.response import DownlinkResponse
-from bs_controller.sweeps import Answer, ComplexFeedback, PowerFeedback, Request, Scheme, Sweep
+from bs_controller.sweeps import Answer, ComplexFeedback, GroupFeedback, PowerFeedback, Request, Scheme, Sweep
 from protocol.messages import FeedbackKind
 from protocol.testbed import TestbedFacts
 
@@ -27,6 +27,8 @@ def _answer(request: Request, facts: TestbedFacts) -> Answer:
     """Return what a user that all sub-arrays see reports where there is no noise."""
     if not isinstance(request, Sweep):
         raise TypeError(f"a sweep expected, got {request}")
+    if request.kind is FeedbackKind.GROUP:
+        return GroupFeedback(group=0)  # any will do: what follows it compiles nothing
     region = facts.region
     range_m = math.sqrt(region.range_min_m * region.range_max_m)
     angle_rad = (region.angle_min_rad + region.angle_max_rad) / 2

@@ -1,6 +1,7 @@
 """ONNX files written byte by byte, so that tests of inference need neither torch nor onnx: one linear layer each."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,12 @@ def linear_model(
         + chunk(12, end("outputs", (batch, weight.shape[1])))
     )
     return model(graph, props)
+
+
+def constant_model(values: Sequence[float], shape: tuple[int, ...], props: Mapping[str, str]) -> bytes:
+    """The file of a network that answers the same whatever it is shown."""
+    bias = np.array(values, dtype=np.float32)
+    return linear_model(np.zeros((math.prod(shape), bias.size), dtype=np.float32), bias, shape, props)
 
 
 def doubling_model(kind: int, shape: tuple[int | str, ...]) -> bytes:

@@ -1,6 +1,7 @@
 """What is compiled when the schemes are prepared, so that no user waits for it."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from bs_controller.schemes import LikelihoodOptions, scheme_from_options
 from deploy.simulation import SimulatedRadio, User, locate
 from emulator.config import SweepMean
 from tests.bs_controller.hearing import FACTS
+from tests.bs_controller.trained import network
 
 USERS = [User(range_m=6.0, angle_rad=-0.9), User(range_m=31.0, angle_rad=0.2)]
 
@@ -22,8 +24,12 @@ def compiled_kernels() -> set[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("plan", ["angle_range", "pair"])
-def test_first_fix_compiles_nothing_that_preparing_did_not(plan: str) -> None:
-    scheme = scheme_from_options(LikelihoodOptions(plan="pair" if plan == "pair" else "angle_range"), FACTS)
+@pytest.mark.parametrize("name", ["network", "likelihood"])
+def test_first_fix_compiles_nothing_that_preparing_did_not(tmp_path: Path, plan: str, name: str) -> None:
+    if name == "network":
+        scheme = network(tmp_path, plan=plan, refine=True)
+    else:
+        scheme = scheme_from_options(LikelihoodOptions(plan="pair" if plan == "pair" else "angle_range"), FACTS)
     scheme.prepare()
     before = compiled_kernels()
     assert len(before) > 10

@@ -49,6 +49,17 @@ def test_table_of_names_is_that_of_the_modules() -> None:
     assert "scaling" in modules
 
 
+def test_benchmark_of_networks_without_the_shipped_model_says_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bs_controller.models._FOLDER", tmp_path)
+    monkeypatch.chdir(FOLDER.parents[1])
+    result = CliRunner().invoke(app, ["bench", "--only", "network_fix"])
+    assert result.exit_code == 2
+    assert "network_fix needs the shipped model" in result.output
+    assert f"{tmp_path / 'element.onnx'}: expected the model shipped for 'element'" in result.output
+
+
 def test_fit_of_an_exact_power_law_gives_its_exponent() -> None:
     size = np.array([64.0, 128.0, 256.0, 512.0])
     law = power_law(size, 0.37 * size**1.7)

@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from deploy.checks import checked
 from deploy.cli import app
+from protocol.config import read_testbed
+from protocol.testbed import default_facts
+from tests.bs_controller.trained import metadata_of, model_file
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("run", "controller", "emulator", "ue", "study", "reproduce", "bench")
@@ -44,6 +48,45 @@ def test_user_without_a_place_in_the_emulator_is_refused_by_name(tmp_path: Path)
     result = CliRunner().invoke(app, ["run", str(wrong)])
     assert result.exit_code == 2
     assert "ue-9" in result.output
+
+
+def with_a_model(folder: Path, text: str, **changes: object) -> str:
+    """Text whose first scheme is a network with a model of the full-size testbed, but for these fields of its metadata."""
+    model = model_file(folder, metadata_of("angle_range", **changes))
+    return text.replace("{scheme: cbs}", f"{{scheme: network, model: {model}}}", 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "theirs", "ours"),
+    [("downlink_digest", "f" * 64, default_facts().downlink_digest()), ("features", "element-999", "element-1")],
+)
+def test_model_made_for_something_else_is_refused_with_status_2_and_both_values(
+    tmp_path: Path, field: str, theirs: str, ours: str
+) -> None:
+    text = (ROOT / "deploy/testbeds/demo.yaml").read_text(encoding="utf-8")
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(with_a_model(tmp_path, text, **{field: theirs}), encoding="utf-8")
+    result = CliRunner().invoke(app, ["run", str(wrong)])
+    assert result.exit_code == 2
+    assert re.search(r"wrong\.yaml:\d+:\d+: controller\.schemes\[0\]: expected a scheme that fits", result.output)
+    assert f"{field}: {theirs} in the model, {ours} here" in result.output
+
+
+def test_model_that_is_not_there_is_refused_with_status_2_and_its_path(tmp_path: Path) -> None:
+    text = (ROOT / "deploy/testbeds/demo.yaml").read_text(encoding="utf-8")
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(text.replace("{scheme: cbs}", "{scheme: network, model: no/where.onnx}", 1), encoding="utf-8")
+    result = CliRunner().invoke(app, ["run", str(wrong)])
+    assert result.exit_code == 2
+    assert "controller.schemes[0]" in result.output
+    assert "no/where.onnx: expected a model file, got: No such file or directory" in result.output
+
+
+def test_model_of_this_testbed_is_taken(tmp_path: Path) -> None:
+    right = tmp_path / "right.yaml"
+    text = (ROOT / "deploy/testbeds/demo.yaml").read_text(encoding="utf-8")
+    right.write_text(with_a_model(tmp_path, text), encoding="utf-8")
+    assert checked(read_testbed(right)).expected_fixes == 16
 
 
 def test_bench_outside_a_checkout_says_where_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

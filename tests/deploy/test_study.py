@@ -79,6 +79,13 @@ def test_wrong_file_is_refused_with_its_place(tmp_path: Path, old: str, new: str
         read_study(wrong)
 
 
+def test_model_that_is_not_there_is_refused_at_its_scheme(tmp_path: Path) -> None:
+    full_size = TEXT.replace("[128]", "[2048]").replace("[64]", "[512]")
+    wrong = written(tmp_path, full_size.replace("{scheme: cbs}", "{scheme: network, model: no/where.onnx}"))
+    with pytest.raises(ConfigError, match=r":4:5: schemes\[0\]: expected a scheme that fits .*no/where\.onnx"):
+        read_study(wrong)
+
+
 def test_cells_are_the_product_of_the_axes_in_the_order_of_the_file(tmp_path: Path) -> None:
     axes = "axes:\n  downlink.elements: [64, 128]\n  downlink_noise.snr_db: [0, 5, 10]\n"
     study = read_study(written(tmp_path, TEXT[: TEXT.index("axes:")] + axes))

@@ -1,4 +1,3 @@
-import msgspec
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ from bs_controller.schemes import (
     CbsBtOptions,
     CbsOptions,
     LikelihoodOptions,
+    NetworkOptions,
     UplinkLikelihoodOptions,
     scheme_from_options,
 )
@@ -93,10 +93,8 @@ def test_bound_of_a_sounding_is_that_of_the_uplink() -> None:
 
 def test_scheme_without_a_model_is_held_to_the_coherent_bound() -> None:
     assert unknown_of(CbsOptions()) is unknown_of(UplinkLikelihoodOptions()) is Unknown.GAIN
+    assert unknown_of(NetworkOptions(model="a/file.onnx")) is Unknown.GAIN
 
 
 def test_scheme_is_held_to_the_bound_of_its_own_model() -> None:
-    class Options(msgspec.Struct):
-        model: str = "unsynchronised"
-
-    assert unknown_of(Options()) is Unknown.GAIN_AND_DELAY  # type: ignore[arg-type]
+    assert unknown_of(LikelihoodOptions(model="unsynchronised")) is Unknown.GAIN_AND_DELAY
