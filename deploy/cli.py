@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli_training import card, train
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from deploy.checks import CheckedTestbed
-    from protocol.testbed import TestbedFacts
 
 WIDTH_OF_FILES = 120
 
@@ -170,67 +171,6 @@ def reproduce(
     typer.echo(f"written to {out}")
 
 
-@app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out models")
-def train(
-    preset: Annotated[
-        str, typer.Argument(metavar="PRESET", help="Network, e.g. convnext-element.", show_default=False)
-    ],
-    *,
-    minutes: Annotated[float, typer.Option("--minutes", metavar="N", min=0.1, help="About how long to train.")] = 60.0,
-    steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", min=200, help="How long exactly, instead of --minutes.")
-    ] = None,
-    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where to compute.")] = "cpu",
-    testbed: Annotated[
-        Path | None,
-        typer.Option(
-            "--testbed", metavar="FILE", help="Testbed to train for; the papers' by default.", show_default=False
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of model and history.")] = Path("models"),
-    cache: Annotated[Path, typer.Option("--cache", metavar="DIR", help="Folder of noise-free sweeps.")] = Path(
-        "sweeps"
-    ),
-    users: Annotated[int, typer.Option("--users", metavar="N", min=100, help="Users kept: 33 kB each.")] = 60_000,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything.")] = 1,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", metavar="N", min=1, help="Processes that make batches; one per core by default."),
-    ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew even if there is a training to go on with.")
-    ] = False,
-    json: AsJson = False,
-) -> None:
-    """Train a network on users of the emulator and export it to ONNX, with a history of loss and errors beside it.
-
-    Stopped or killed, it goes on where it was when the same command is given again. With the same seed and steps one machine
-    trains the same network. Exit status: 0 if the model is written, 2 if it cannot begin, 130 if stopped.
-    """
-    try:
-        from deploy.training_command import carried_out  # noqa: PLC0415
-        from deploy.training_run import Training  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        typer.echo(f"expected the packages of training (pip install 'nftestbed[train]'), got: {error}", err=True)
-        raise typer.Exit(2) from error
-    try:
-        training = Training(
-            preset=preset,
-            facts=_facts(testbed),
-            out=out,
-            cache=cache,
-            minutes=minutes,
-            steps=steps,
-            device=device,
-            seed=seed,
-            users=users,
-        )
-    except ValueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    raise typer.Exit(carried_out(training, workers=workers, fresh=fresh, as_json=json))
-
-
 @app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")
 def bench(
     only: Annotated[
@@ -268,6 +208,10 @@ def bench(
     raise typer.Exit(0 if all(row.met for row in rows) else 1)
 
 
+app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out models")(train)
+app.command(epilog="Example: nftestbed card models/convnext-element.onnx --users 500")(card)
+
+
 def _print_json(document: object) -> None:
     import msgspec  # noqa: PLC0415
 
@@ -283,14 +227,6 @@ def _checked(file: Path) -> "CheckedTestbed":
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
-
-
-def _facts(file: Path | None) -> "TestbedFacts":
-    """Return the facts of a testbed file, or of the papers' testbed."""
-    from protocol.config import facts  # noqa: PLC0415
-    from protocol.testbed import default_facts  # noqa: PLC0415
-
-    return default_facts() if file is None else facts(_checked(file).loaded.file)
 
 
 def _run_directory(wanted: Path | None, name: str) -> Path:

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from bs_controller.model_metadata import ModelMetadata, Output
-from bs_controller.representations import REPRESENTATIONS
+from bs_controller.representations import OUTPUTS, REPRESENTATIONS
 from bs_controller.training.counting import preset_cost
 from bs_controller.training.export import export
-from bs_controller.training.fitting import OUTPUTS, Fit, FitConfiguration
+from bs_controller.training.fitting import Fit, FitConfiguration
 from bs_controller.training.networks import PRESETS, Preset
 from deploy.training_batches import BatchSource, batches
 from deploy.training_sweeps import DataSet, keep
@@ -30,7 +30,6 @@ from protocol.testbed import TestbedFacts
 #: what each network is shown; those that are not here are shown images
 REPRESENTATION_OF = {"convnext-element": "element", "convnext-pair": "pair"}
 IMAGE = "image"
-OUTPUT_NAMES = ("range_correction", "direction_correction", "range_log_deviation", "direction_log_deviation")
 
 UNKNOWN_STEPS = 1_000_000  # while the length of a training is not known, which its first steps do not depend upon
 _PACE_STEPS = (30, 90)  # from which to which the machine's pace is taken, within the warm-up of the rate
@@ -68,7 +67,7 @@ class Training:
     def network(self) -> Preset:
         """Return the preset with a fit's outputs, and with its representation's input."""
         shape = REPRESENTATIONS[self.data.representation].shape
-        preset: Preset = dataclasses.replace(PRESETS[self.preset], outputs=OUTPUTS, shape=shape)  # type: ignore[arg-type]
+        preset: Preset = dataclasses.replace(PRESETS[self.preset], outputs=len(OUTPUTS), shape=shape)  # type: ignore[arg-type]
         return preset
 
     @property
@@ -204,12 +203,17 @@ def _validation(training: Training, executor: Executor) -> dict[str, list[Seen]]
 
 
 def _metadata(training: Training, fit: Fit) -> ModelMetadata:
-    data = training.data
+    data, cost = training.data, preset_cost(training.network)
     return ModelMetadata(
         preset=training.preset,
         features=f"{data.representation}-{REPRESENTATIONS[data.representation].version}",
-        outputs=tuple(Output(name=name, unit="1", scale=1.0) for name in OUTPUT_NAMES),
+        outputs=tuple(Output(name=name, unit=unit, scale=1.0) for name, unit in OUTPUTS),
         downlink_digest=training.facts.downlink_digest(),
-        training={**msgspec.to_builtins(fit.configuration), "torch": str(torch.__version__)},
+        training={
+            **msgspec.to_builtins(fit.configuration),
+            "multiply_adds": cost.multiply_adds,
+            "parameters": cost.parameters,
+            "torch": str(torch.__version__),
+        },
         data_digest=data.digest(),
     )

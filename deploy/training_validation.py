@@ -85,15 +85,21 @@ def rmse_m(inputs: list[Seen], outputs: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
-def _seen(viewing: Viewing, number: int) -> Seen:
+def heard_sweeps(viewing: Viewing, number: int) -> tuple[HeardSweep, HeardSweep, User]:
+    """Return what a user hears of both sweeps, and the user."""
     facts, condition = viewing.facts, CONDITIONS[viewing.condition]
     draw_rng, radio_rng = np.random.default_rng((SEED, list(CONDITIONS).index(viewing.condition), number)).spawn(2)
     user = _user(facts, condition, draw_rng)
     radio = SimulatedRadio(facts, rng=radio_rng, downlink_noise=SweepMean(snr_db=SNR_DB), front_end=condition.front_end)
     frame = planned(facts, viewing.representation)
     first = _heard(radio, frame.first(), user, facts)
-    second = _heard(radio, frame.second(first), user, facts)
-    shown = frame.of(first, second, condition.timing_rms_s * facts.speed_of_light_m_s)
+    return first, _heard(radio, frame.second(first), user, facts), user
+
+
+def _seen(viewing: Viewing, number: int) -> Seen:
+    first, second, user = heard_sweeps(viewing, number)
+    timing_rms_m = CONDITIONS[viewing.condition].timing_rms_s * viewing.facts.speed_of_light_m_s
+    shown = planned(viewing.facts, viewing.representation).of(first, second, timing_rms_m)
     return Seen(shown=shown, range_m=user.range_m, angle_rad=user.angle_rad)
 
 

@@ -6,7 +6,7 @@ network is shown, or of what its answers mean, is a new version of that represen
 
 from bs_controller.representations.combined import combined
 from bs_controller.representations.contract import (
-    LARGEST_LOG_DEVIATION,
+    LOG_DEVIATION_LIMITS,
     OUTPUTS,
     HeardSweep,
     NetworkInput,
@@ -17,7 +17,7 @@ from bs_controller.representations.pair import PairRepresentation
 from protocol.testbed import TestbedFacts
 
 __all__ = [
-    "LARGEST_LOG_DEVIATION",
+    "LOG_DEVIATION_LIMITS",
     "OUTPUTS",
     "REPRESENTATIONS",
     "HeardSweep",

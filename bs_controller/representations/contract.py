@@ -20,9 +20,8 @@ OUTPUTS = (
     ("range_log_deviation", "1"),
     ("direction_log_deviation", "1"),
 )
-# Beyond this, a thousandth or a thousand of a unit, a logarithm of a deviation is taken for this: supposed positions are off by
-# about a unit.
-LARGEST_LOG_DEVIATION = 7.0
+# Logarithms of deviations beyond these, a hundred-thousandth and ten thousand units, are taken for these.
+LOG_DEVIATION_LIMITS = (-11.5, 9.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from bs_controller.inference import Model
 from bs_controller.model_metadata import ModelMismatchError
 from bs_controller.models import shipped_model
 from bs_controller.representations import (
-    LARGEST_LOG_DEVIATION,
+    LOG_DEVIATION_LIMITS,
     OUTPUTS,
     HeardSweep,
     Representation,
@@ -215,7 +215,8 @@ class Network:
 
 
 def _deviation(logarithm: float) -> float:
-    return math.exp(min(max(logarithm, -LARGEST_LOG_DEVIATION), LARGEST_LOG_DEVIATION))
+    low, high = LOG_DEVIATION_LIMITS
+    return math.exp(min(max(logarithm, low), high))
 
 
 def _visibility(mask: Floats) -> Visibility:

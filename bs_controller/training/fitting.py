@@ -20,16 +20,14 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from bs_controller.representations import LOG_DEVIATION_LIMITS
 from bs_controller.training.networks import ChiselLike, Preset, build
 
 Features = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
-OUTPUTS = 4
 # What torch raises for a file that is cut short, or is none of its own.
 _TORN = (OSError, EOFError, LookupError, pickle.UnpicklingError)
-# Deviations outside are taken for these: a hundred-thousandth and ten thousand units.
-LOG_DEVIATION_LIMITS = (-11.5, 9.2)
 
 
 class FitConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

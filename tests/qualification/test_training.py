@@ -10,15 +10,11 @@ import numpy as np
 import pytest
 
 from bs_controller.inference import Model
+from bs_controller.representations import OUTPUTS
 from protocol.testbed import default_facts
 from tests.qualification.processes import ROOT
 
 pytest.importorskip("torch", reason="networks are trained with torch, of the train extra")
-
-OUTPUTS = tuple(
-    (name, "1")
-    for name in ("range_correction", "direction_correction", "range_log_deviation", "direction_log_deviation")
-)
 
 
 def train(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
