@@ -71,13 +71,16 @@ class Fit:
     """A network on its way; `step` moves it on by one batch.
 
     Torch's random numbers are seeded here; nothing else in the process should draw any.
+
+    Raises
+    ------
+    ValueError
+        If torch cannot compute on the device.
     """
 
     def __init__(self, preset: Preset, configuration: FitConfiguration, device: str) -> None:
+        self.configuration, self.done, self._device = configuration, 0, usable_device(device)
         torch.manual_seed(configuration.seed)
-        torch.use_deterministic_algorithms(True)
-        self.configuration, self.done = configuration, 0
-        self._device = torch.device(device)
         self._network = build(preset).to(self._device)
         self._averaged = AveragedModel(self._network, avg_fn=averaging(configuration.averaging))
         self._optimiser = torch.optim.AdamW(
@@ -165,6 +168,25 @@ class Fit:
         except (*_TORN, RuntimeError, ValueError) as error:
             came = str(error).partition("\n")[0]  # torch goes on with every weight
             raise CheckpointError(f"{path}: expected a kept fit of this network, got: {came}") from error
+
+
+def usable_device(name: str) -> torch.device:
+    """Return a device by its name, ``cpu`` or ``cuda``, and make torch repeat itself there as far as it can.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    if name != "cpu" and not (name == "cuda" and torch.cuda.is_available()):
+        raise ValueError(
+            f"expected the device cpu{' or cuda' if torch.cuda.is_available() else ' of this torch'}, got {name}"
+        )
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses matrix products there
+    torch.use_deterministic_algorithms(
+        True, warn_only=name != "cpu"
+    )  # some gradients of pooling have but one way there
+    return torch.device(name)
 
 
 def learning_rate(configuration: FitConfiguration, step: int) -> float:

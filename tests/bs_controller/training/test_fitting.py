@@ -93,6 +93,11 @@ def test_fit_goes_on_with_no_other_batches_and_from_no_other_file(tmp_path: Path
         Fit(SMALL, CONFIGURATION, "cpu").resume(path)
 
 
+def test_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected the device cpu.*, got tpu"):
+        Fit(SMALL, CONFIGURATION, "tpu")
+
+
 def test_rate_rises_then_falls_to_a_hundredth() -> None:
     rates = [learning_rate(CONFIGURATION, step) for step in range(301)]
     assert rates[0] == pytest.approx(2e-3 / 20)
