@@ -94,7 +94,7 @@ def test_fit_goes_on_with_no_other_batches_and_from_no_other_file(tmp_path: Path
 
 
 def test_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected the device cpu.*, got tpu"):
+    with pytest.raises(ValueError, match=r"expected the device cpu.*, got tpu"):
         Fit(SMALL, CONFIGURATION, "tpu")
 
 
