@@ -73,12 +73,12 @@ class ChiselPreset:
 Preset = ConvNextPreset | ChiselPreset
 
 
-def _image(widths: tuple[int, ...], depths: tuple[int, ...]) -> ConvNextPreset:
-    return ConvNextPreset(shape=(4, 64, 64), widths=widths, depths=depths)
+def _image(widths: tuple[int, ...], depths: tuple[int, ...], kernel: int = 7, expansion: int = 4) -> ConvNextPreset:
+    return ConvNextPreset(shape=(4, 64, 64), widths=widths, depths=depths, kernel=kernel, expansion=expansion)
 
 
-# Channels of the first two are those of their representations; `dataclasses.replace` suits outputs to those who train. The text
-# of [CBS] has kernel 8 and expansion 3, its Table I counts the stock networks', 7 and 4; the presets are the table's.
+# Channels of the first two are those of their representations; `dataclasses.replace` suits outputs to those who train. Table I
+# of [CBS] counts the multiply-adds of the stock networks, kernel 7 and expansion 4; `text` presets have those of its text.
 PRESETS: dict[str, Preset] = {
     "convnext-element": ConvNextPreset(shape=(9, 128), widths=(24, 48, 96), depths=(2, 2, 2), hidden=384),
     "convnext-pair": ConvNextPreset(shape=(15, 128), widths=(24, 48, 96), depths=(2, 2, 2), hidden=384),
@@ -86,6 +86,8 @@ PRESETS: dict[str, Preset] = {
     "paper-atto": _image((40, 80, 160, 320), (2, 2, 6, 2)),
     "paper-S": _image((128, 256, 512, 1024), (3, 3, 27, 3)),
     "paper-L": _image((256, 512, 1024, 2048), (3, 3, 27, 3)),
+    "paper-S-text": _image((128, 256, 512, 1024), (3, 3, 27, 3), kernel=8, expansion=3),
+    "paper-L-text": _image((256, 512, 1024, 2048), (3, 3, 27, 3), kernel=8, expansion=3),
     "chisel-like-1": ChiselPreset(width_multiple=1),
     "chisel-like-4": ChiselPreset(width_multiple=4),
     "chisel-like-7": ChiselPreset(width_multiple=7),
