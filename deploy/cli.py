@@ -133,14 +133,19 @@ def reproduce(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME|all]...", help="Figures and tables.", show_default=False)
     ] = None,
+    *,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")] = Path("figures"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer users and coarser grids: all in five minutes.")] = False,
+    models: Annotated[
+        Path, typer.Option("--models", metavar="DIR", help="Folder of trained paper-*.onnx and chisel-like-*.onnx.")
+    ] = Path("models"),
     list_all: Annotated[bool, typer.Option("--list", help="List the figures and end.")] = False,
     json: AsJson = False,
 ) -> None:
     """Draw figures and tables of the papers again: a picture, a CSV and a JSON file with printed values beside ours.
 
-    At full size cbs-fig8 takes an estimated half hour on two cores, the others a few minutes together.
+    At full size cbs-fig8 and cbs-table1 take an estimated half hour each on two cores, cbs-fig9 and cbs-fig10 ten minutes each,
+    the others a few minutes together.
     Exit status: 0 if all were drawn, 2 if one cannot be.
     """
     from rich.console import Console  # noqa: PLC0415
@@ -156,7 +161,7 @@ def reproduce(
     try:
         for entry in entries(names):
             typer.echo(f"{entry.name}: {entry.shows}", err=True)
-            documents.append(reproduced(entry, out, quick=quick))
+            documents.append(reproduced(entry, out, quick=quick, models=models))
     except CannotReproduceError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

@@ -13,6 +13,7 @@ from bs_controller.representations.contract import (
     Representation,
 )
 from bs_controller.representations.element import ElementRepresentation
+from bs_controller.representations.image import ImageRepresentation
 from bs_controller.representations.pair import PairRepresentation
 from protocol.testbed import TestbedFacts
 
@@ -27,9 +28,10 @@ __all__ = [
     "representation",
 ]
 
-REPRESENTATIONS: dict[str, type[ElementRepresentation] | type[PairRepresentation]] = {
+REPRESENTATIONS: dict[str, type[ElementRepresentation | PairRepresentation | ImageRepresentation]] = {
     "element": ElementRepresentation,
     "pair": PairRepresentation,
+    "image": ImageRepresentation,
 }
 
 

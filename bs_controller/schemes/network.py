@@ -44,7 +44,7 @@ from protocol.testbed import TestbedFacts
 
 Floats = npt.NDArray[np.float64]
 
-REPRESENTATION_OF_PLAN = {"angle_range": "element", "pair": "pair"}
+REPRESENTATION_OF_PLAN = {"angle_range": "element", "pair": "pair", "image": "image"}
 
 _NOT_FITTED = NotEstimated(reason="the network fits no model to the samples, so nothing is left of them to judge")
 _NO_INTEGRITY = NotEstimated(reason="the network does not say whether it answers for the line of sight or for an echo")
@@ -59,15 +59,16 @@ class NetworkOptions(
     """Which sweeps are sent and how often, which model corrects, and what is done with its answer.
 
     ``plan``: ``angle_range`` is an angle sweep common to all users and a range sweep of each, ``pair`` two angle sweeps,
-    forward and backward, common to all. ``angle_beams`` first and ``range_beams`` second sweeps are asked for, with ``pair``
-    forward and backward ones, and become one each. ``model``: an ONNX file, by default the one that is shipped for the plan; a
-    relative path is seen from where the process was started. ``timing_rms_s``: how far users' clocks are known to be off,
-    rms, by as much in all sweeps of a user. ``range_from``: by ``cbs`` the range of one more range sweep at the network's
-    angle, by ``cbs_bt`` that of the shrinking rounds of its stage three, with its default options. ``refine``: the network's
-    position is where the search of `likelihood` starts, and stands unless that finds a likelier one.
+    forward and backward, common to all, ``image`` the two sweeps of `cbs`, shown as [CBS, section III-C] says. ``angle_beams``
+    first and ``range_beams`` second sweeps are asked for, with ``pair`` forward and backward ones, and become one each.
+    ``model``: an ONNX file, by default the one that is shipped for the plan; ``image`` has none and needs a file. A relative
+    path is seen from where the process was started. ``timing_rms_s``: how far users' clocks are known to be off, rms, by as
+    much in all sweeps of a user. ``range_from``: by ``cbs`` the range of one more range sweep at the network's angle, by
+    ``cbs_bt`` that of the shrinking rounds of its stage three, with its default options. ``refine``: the network's position is
+    where the search of `likelihood` starts, and stands unless that finds a likelier one.
     """
 
-    plan: Literal["angle_range", "pair"] = "angle_range"
+    plan: Literal["angle_range", "pair", "image"] = "angle_range"
     model: Annotated[str, Meta(min_length=1)] | None = None
     angle_beams: BeamCount = 1
     range_beams: BeamCount = 1
@@ -76,6 +77,8 @@ class NetworkOptions(
     refine: bool = False
 
     def __post_init__(self) -> None:
+        if self.plan == "image" and self.model is None:
+            raise ValueError("model: expected a file with plan image, for which none is shipped, got none")
         if self.refine and self.range_from != "network":
             raise ValueError(f"refine: expected false with the range of {self.range_from}, got true")
         if self.refine and self.timing_rms_s > 0:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deploy.reproduce.plates import Document, Plate
 
-NEEDS_NETWORKS = "needs the networks, not yet available"
+
+MODELS = Path("models")  # where trained networks are looked for, seen from where the process was started
 
 
 class CannotReproduceError(RuntimeError):
@@ -22,13 +23,13 @@ class CannotReproduceError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A figure's name, what it shows, and the function that computes it; `missing` says why there is none."""
+    """A figure's name, what it shows, and the function that computes it: of whether it is quick, and of a folder of models."""
 
     name: str
     shows: str
-    module: str = ""
-    function: str = ""
-    missing: str = ""
+    module: str
+    function: str
+    takes_models: bool = False
 
 
 FIGURES: tuple[Entry, ...] = (
@@ -62,9 +63,27 @@ FIGURES: tuple[Entry, ...] = (
         module="beam_training",
         function="errors_over_snr",
     ),
-    Entry(name="cbs-fig9", shows="errors of ConvNeXt and CBS over SNR", missing=NEEDS_NETWORKS),
-    Entry(name="cbs-fig10", shows="angle error of ConvNeXt and CHISEL over the angle", missing=NEEDS_NETWORKS),
-    Entry(name="cbs-table1", shows="location error of ConvNeXt and CHISEL", missing=NEEDS_NETWORKS),
+    Entry(
+        name="cbs-fig9",
+        shows="angle and range error of networks over SNR, beside bounds",
+        module="networks_over_snr",
+        function="errors_over_snr",
+        takes_models=True,
+    ),
+    Entry(
+        name="cbs-fig10",
+        shows="angle error of networks over the angle",
+        module="networks_over_angle",
+        function="errors_over_angle",
+        takes_models=True,
+    ),
+    Entry(
+        name="cbs-table1",
+        shows="location error of networks, of what they build upon and of CHISEL",
+        module="networks_by_scenario",
+        function="location_errors",
+        takes_models=True,
+    ),
     Entry(
         name="suca-fig2",
         shows="images of two targets by a linear and a circular array",
@@ -115,46 +134,52 @@ OWN_FIGURES: tuple[Entry, ...] = (
 
 
 def figure_lines() -> list[str]:
-    """Return the list of figures, one a line; those that cannot be drawn say why."""
+    """Return the list of figures, one a line."""
     listed = (*FIGURES, *OWN_FIGURES)
     width = max(len(entry.name) for entry in listed)
-    return [
-        f"{entry.name:<{width}}  {entry.shows}" + (f" ({entry.missing})" if entry.missing else "") for entry in listed
-    ]
+    return [f"{entry.name:<{width}}  {entry.shows}" for entry in listed]
 
 
 def entries(names: list[str]) -> list[Entry]:
-    """Return the figures of these names, in the table's order; ``all`` means every one of the papers' that can be drawn.
+    """Return the figures of these names, in the table's order; ``all`` means every one of the papers'.
 
     Raises
     ------
     CannotReproduceError
-        If a name is unknown, or is asked for by name and cannot be drawn.
+        If a name is unknown.
     """
     known = {entry.name: entry for entry in (*FIGURES, *OWN_FIGURES)}
-    wanted = [entry.name for entry in FIGURES if not entry.missing] if "all" in names else []
+    wanted = [entry.name for entry in FIGURES] if "all" in names else []
     for name in names:
         if name not in known and name != "all":
             raise CannotReproduceError(f"no figure {name!r}; there are {', '.join(known)} and all")
-        if name in known and known[name].missing:
-            raise CannotReproduceError(f"{name}: {known[name].missing}")
     return [entry for entry in known.values() if entry.name in {*wanted, *names}]
 
 
-def reproduced(entry: Entry, folder: Path, *, quick: bool) -> "Document":
+def reproduced(entry: Entry, folder: Path, *, quick: bool, models: Path = MODELS) -> "Document":
     """Compute one figure and write its picture, table and document into a folder.
+
+    Parameters
+    ----------
+    entry
+        The figure.
+    folder
+        Of the results.
+    quick
+        Whether fewer users and coarser grids will do.
+    models
+        The folder of trained networks, for figures that show them.
 
     Raises
     ------
     CannotReproduceError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or a model does not fit.
     """
     try:
         plates = importlib.import_module("deploy.reproduce.plates")
     except ModuleNotFoundError as error:
         raise CannotReproduceError(f"pictures need matplotlib: pip install 'nftestbed[study]' ({error})") from error
-    compute: Callable[[bool], Plate] = getattr(
-        importlib.import_module(f"deploy.reproduce.{entry.module}"), entry.function
-    )
-    document: Document = plates.write(compute(quick), folder, quick=quick)
+    compute: Callable[..., Plate] = getattr(importlib.import_module(f"deploy.reproduce.{entry.module}"), entry.function)
+    plate = compute(quick, models) if entry.takes_models else compute(quick)
+    document: Document = plates.write(plate, folder, quick=quick)
     return document

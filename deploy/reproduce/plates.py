@@ -1,12 +1,12 @@
 """What a reproduced figure is, and how it becomes a picture, a table and a document; the only importer of matplotlib.
 
-A `Plate` is one figure of a paper: panels of curves or images, and the values that the paper's text states beside ours.
+A `Plate` is one figure of a paper: panels of curves or images, the values that the paper's text states beside ours, tables.
 `write` makes three files of it, all in one style. No physics here: the modules beside this one compute.
 """
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +44,15 @@ class Curve:
     width: float | None = None  # in points; equal curves show if the ones below are wider
 
 
+def with_points(label: str, x: Floats, y: Floats, colour: int) -> tuple[Curve, Curve]:
+    """Return a line with its points, named once."""
+    line, points = (
+        Curve(label=name, x=x, y=y, style=style, colour=colour)
+        for name, style in zip((label, "_" + label), LINE_WITH_POINTS, strict=True)
+    )
+    return line, points
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """A point that the paper's text states, drawn where it says."""
@@ -71,6 +80,14 @@ class Panel:
     x_ticks: tuple[float, ...] = ()
     legend: Literal["below", "upper right", "lower right"] = "below"
     legend_columns: int = 2
+
+
+def with_one_scale(panels: Sequence[Panel]) -> tuple[Panel, ...]:
+    """Return panels of one logarithmic quantity with equal limits, an eighth of a decade beyond all of their values."""
+    shown = np.concatenate([curve.y for panel in panels for curve in panel.curves])
+    shown = np.append(shown, [mark.y for panel in panels for mark in panel.marks])
+    limits = float(shown.min() * 10**-0.125), float(shown.max() * 10**0.125)
+    return tuple(replace(panel, y_limits=limits) for panel in panels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +120,29 @@ def value(name: str, ours: float, printed: float | None = None) -> Value:
     return Value(name=name, ours=float(ours), printed=printed, difference=difference)
 
 
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """A number of a table, and the ends of its confidence interval where it is ours."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a table, a cell for each column."""
+
+    name: str
+    cells: tuple[Cell, ...]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A table as the paper has one, its own rows among ours."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plate:
     """One figure of a paper, reproduced."""
@@ -111,6 +151,7 @@ class Plate:
     title: str
     panels: tuple[Panel | ImagePanel, ...]
     values: tuple[Value, ...]
+    tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     settings: dict[str, float | int | str] = field(default_factory=dict)
 
@@ -123,6 +164,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     quick: bool
     settings: dict[str, float | int | str]
     values: tuple[Value, ...]
+    tables: tuple[Table, ...]
     notes: tuple[str, ...]
 
 
@@ -142,6 +184,7 @@ def write(plate: Plate, folder: Path, *, quick: bool) -> Document:
         quick=quick,
         settings=plate.settings,
         values=plate.values,
+        tables=plate.tables,
         notes=plate.notes,
     )
     text = msgspec.json.format(msgspec.json.encode(document), indent=2)

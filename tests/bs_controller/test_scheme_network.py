@@ -20,7 +20,15 @@ from bs_controller.representations import (
     combined,
     representation,
 )
-from bs_controller.schemes import CbsBt, CbsBtOptions, Network, NetworkOptions, SchemeOptions, scheme_from_options
+from bs_controller.schemes import (
+    CbsBt,
+    CbsBtOptions,
+    CbsOptions,
+    Network,
+    NetworkOptions,
+    SchemeOptions,
+    scheme_from_options,
+)
 from bs_controller.schemes.cbs import estimated_range
 from bs_controller.schemes.network import REPRESENTATION_OF_PLAN, UnusableOutputError
 from bs_controller.schemes.whole_sweeps import EmptyFeedbackError
@@ -49,6 +57,7 @@ from tests.bs_controller.rehearsal import Rehearsal
 from tests.bs_controller.trained import metadata_of, model_file, network
 
 PLANS = ("angle_range", "pair")
+ALL_PLANS = (*PLANS, "image")
 USER = User(range_m=17.0, angle_rad=0.35, visible_subarrays=(0, 2, 3))
 
 
@@ -164,7 +173,7 @@ def test_range_sweep_of_the_users_own_points_at_it(tmp_path: Path) -> None:
     assert own.focus.start_angle_rad == own.focus.end_angle_rad == pytest.approx(USER.angle_rad, abs=2 / 512)
 
 
-@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("plan", ALL_PLANS)
 def test_several_sweeps_of_a_kind_become_one_and_are_charged(tmp_path: Path, plan: str) -> None:
     found = located(network(tmp_path, plan=plan, angle_beams=3, range_beams=2), radio(0))
     sweeps = sweeps_of(found)
@@ -226,6 +235,35 @@ def test_silence_and_other_feedback_are_refused(tmp_path: Path) -> None:
         next(localization)
         with pytest.raises(error):
             localization.send(answer)
+
+
+def test_images_take_the_sweeps_of_cbs_and_correct_its_angle(tmp_path: Path) -> None:
+    found = located(network(tmp_path, (0.2, -0.1, math.log(0.5), math.log(0.25)), plan="image"), radio())
+    by_cbs = located(scheme_from_options(CbsOptions(feedback="complex"), FACTS), radio())
+    assert found.requests == by_cbs.requests
+    # units of a quarter of the 45 m, from their middle, and of 7e-3 in sine
+    assert found.fix.range_m == pytest.approx(27.5 + 0.2 * 11.25)
+    sine = math.sin(by_cbs.fix.angle_rad) - 0.1 * 7e-3
+    assert math.sin(found.fix.angle_rad) == pytest.approx(sine, abs=1e-9)  # outputs are float32
+    assert math.sqrt(covariance_of(found.fix).range_m2) == pytest.approx(0.5 * 11.25)
+    assert isinstance(found.fix.visibility, NotEstimated)
+
+
+def test_refinement_brings_a_network_of_images_that_is_off_back_to_the_user(tmp_path: Path) -> None:
+    first, second = sweeps_of(located(network(tmp_path, plan="image"), radio(20)))
+    off = shown_of("image", first, second).correction.units(USER.range_m + 0.1, USER.angle_rad + 1e-3)
+    fix = locate(network(tmp_path, (*off, 0.0, 0.0), plan="image", refine=True), radio(20), USER)
+    # a fortieth of what the network is off, and still five bounds
+    assert fix.range_m == pytest.approx(USER.range_m, abs=2.5e-3)
+    assert fix.angle_rad == pytest.approx(USER.angle_rad, abs=2.5e-5)
+    assert fix.visibility == Visibility(subarrays=USER.visible_subarrays)
+
+
+def test_images_without_a_model_file_are_refused() -> None:
+    with pytest.raises(
+        msgspec.ValidationError, match="model: expected a file with plan image, for which none is shipped"
+    ):
+        msgspec.convert({"scheme": "network", "plan": "image"}, SchemeOptions)
 
 
 # --- the range of another scheme -------------------------------------------------------------------------------------
