@@ -34,7 +34,8 @@ def carried_out(model: Path, out: Path | None, results: Path, *, users: int | No
     try:
         metadata = metadata_from_props(Runner(model.read_bytes()).props)
         plan = _plan_of(metadata)
-        studies = [_with_model(read_study(_FOLDER / f"{name}.yaml"), model, plan, users) for name in STUDIES]
+        all_studies = [_with_model(read_study(_FOLDER / f"{name}.yaml"), model, plan, users) for name in STUDIES]
+        studies = [study for study in all_studies if study.file.schemes]  # not every study has this plan
         with local_executor(workers) as executor:
             rows = {study.file.name: _studied(study, results, executor) for study in studies}
         timing = _timing(model, metadata, studies[0].cells[0].setup.facts())

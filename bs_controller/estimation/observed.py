@@ -26,6 +26,10 @@ class Observer:
         """Plan for settings like this one."""
         self._whole, self.reducer = DownlinkResponse(facts, setting), Reducer(facts, setting)
 
+    def whole(self, setting: Setting) -> DownlinkResponse:
+        """Return the model of all samples of a sweep."""
+        return self._whole.steered(setting)
+
     def pair(self, forward: Swept, backward: Swept) -> list[Observation]:
         """Return two angle sweeps, of which nothing can be left out."""
         return [Observation.of(samples, self._whole.steered(setting)) for samples, setting in (forward, backward)]

@@ -1,7 +1,7 @@
 """One fix of a trained network from its two sweeps, against the same features from dense sums in numpy; and its batches.
 
-The baseline is what one would write: the position from which features are computed is given to it for free, where ours looks
-for it, twice. It runs the same network on them. Needs the model that is shipped for the plan `angle_range`.
+The baseline is what one would write: the position in whose frame features are computed is given to it for free, where ours
+looks for it. It runs the same network on them. Needs the model that is shipped for the plan `angle_range`.
 """
 
 import math
@@ -11,12 +11,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.estimation.candidates import Candidate, Searcher
 from bs_controller.estimation.reduced import neighbours
 from bs_controller.features import element_path_s, neighbours_together, network_features
 from bs_controller.model_metadata import ModelError
 from bs_controller.representations import HeardSweep, NetworkInput, representation
-from bs_controller.representations.element import LARGEST_DELAY_S, arrival_offset_m
 from bs_controller.schemes import Network, NetworkOptions
 from bs_controller.sweeps import ComplexFeedback, Fix, Sweep, Trajectory
 from deploy.bench import BenchmarkError
@@ -48,10 +46,10 @@ def rows() -> list[Row]:
 
 
 def _fix_row(scheme: Network, facts: TestbedFacts, sweeps: tuple[HeardSweep, HeardSweep], shown: NetworkInput) -> Row:
-    start = _start(facts, sweeps)
+    supposed = shown.correction.position(0.0, 0.0)
 
     def dense() -> Features:
-        features = _dense_features(facts, sweeps, start)
+        features = _dense_features(facts, sweeps, *supposed)
         scheme.model.predict(features[np.newaxis])
         return features
 
@@ -135,31 +133,19 @@ def _quantiles(work: Callable[[], object]) -> dict[str, float]:
     return {"p50 ms": round(p50, 3), "p99 ms": round(p99, 3)}
 
 
-def _start(facts: TestbedFacts, sweeps: tuple[HeardSweep, HeardSweep]) -> Candidate:
-    """Return the position and mask that features are computed from, as the representation finds them."""
-    searcher = Searcher(facts, beyond_m=LARGEST_DELAY_S * facts.speed_of_light_m_s)
-    first, second = sweeps
-    aim_rad = second.focus.start_angle_rad
-    arrival_m = searcher.arrivals_m(second.samples, second.setting, aim_rad)[0]
-    return searcher.at_range(searcher.angle_sweep(first.samples, first.focus, first.setting), arrival_m, aim_rad)
-
-
-def _dense_features(facts: TestbedFacts, sweeps: tuple[HeardSweep, HeardSweep], start: Candidate) -> Features:
+def _dense_features(
+    facts: TestbedFacts, sweeps: tuple[HeardSweep, HeardSweep], range_m: float, angle_rad: float
+) -> Features:
     """Return the features of a user that all sub-arrays see, from sums over elements and subcarriers."""
     (first, second), grid = sweeps, facts.downlink.grid
     block, subcarrier = neighbours(grid), np.arange(grid.count)
-    expected = (_tones(facts, second.setting, start.range_m, start.angle_rad) / grid.frequency_hz).sum(axis=0)
-    path_s = element_path_s(facts, start.range_m, start.angle_rad)
+    expected = (_tones(facts, second.setting, range_m, angle_rad) / grid.frequency_hz).sum(axis=0)
+    path_s = element_path_s(facts, range_m, angle_rad)
     turn = np.exp(-2j * np.pi * grid.spacing_hz * float((path_s - second.setting.delay_s[0]).mean()) * subcarrier)
     heard, modelled = ((turn * samples).reshape(-1, block).sum(axis=1) for samples in (second.samples, expected))
-    undone = heard * modelled.conj()
-    cycles_per_m = block * grid.spacing_hz / facts.speed_of_light_m_s
-    offset_m = arrival_offset_m([undone], cycles_per_m)
-    undone *= np.exp(-2j * np.pi * cycles_per_m * offset_m * np.arange(undone.size))
-    range_m = start.range_m + offset_m
-    elements = _tones(facts, first.setting, range_m, start.angle_rad).conj() @ first.samples
-    parts = [neighbours_together(elements), undone]
-    return network_features(parts, range_m / facts.region.range_max_m, math.sin(start.angle_rad), 0.0)
+    elements = _tones(facts, first.setting, range_m, angle_rad).conj() @ first.samples
+    parts = [neighbours_together(elements), heard * modelled.conj()]
+    return network_features(parts, range_m / facts.region.range_max_m, math.sin(angle_rad), 0.0)
 
 
 def _tones(facts: TestbedFacts, setting: Setting, range_m: float, angle_rad: float) -> ComplexArray:

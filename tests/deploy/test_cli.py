@@ -86,7 +86,7 @@ def test_model_of_this_testbed_is_taken(tmp_path: Path) -> None:
     right = tmp_path / "right.yaml"
     text = (ROOT / "deploy/testbeds/demo.yaml").read_text(encoding="utf-8")
     right.write_text(with_a_model(tmp_path, text), encoding="utf-8")
-    assert checked(read_testbed(right)).expected_fixes == 16
+    assert checked(read_testbed(right)).expected_fixes == 20
 
 
 def test_bench_outside_a_checkout_says_where_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,14 +22,6 @@ HEAVY = {"cbs-fig8", "cbs-fig9", "cbs-fig10", "cbs-table1", "suca-fig5", "suca-t
 NETWORKS = ["cbs-fig9", "cbs-fig10", "cbs-table1"]
 
 
-@pytest.fixture(autouse=True)
-def network_that_corrects_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Stand in for the shipped network, so that no figure waits for one that was trained."""
-    shipped = tmp_path_factory.mktemp("shipped")
-    model_file(shipped, metadata_of(PLAN)).rename(shipped / "element.onnx")
-    monkeypatch.setattr("bs_controller.models._FOLDER", shipped)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for all tests, so that a figure is computed once."""

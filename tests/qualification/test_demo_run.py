@@ -15,8 +15,8 @@ from tests.qualification.processes import DEMO
 pytestmark = pytest.mark.requirement("one command runs the demo")
 
 UES = ("ue-1", "ue-2", "ue-3", "ue-4")
-SCHEMES = ("cbs", "cbs_bt", "likelihood", "backprojection")
-COMMON_SWEEPS = 4  # the angle sweep of cbs and of cbs_bt, and both sweeps of the pair
+SCHEMES = ("cbs", "cbs_bt", "likelihood", "network", "backprojection")
+COMMON_SWEEPS = 5  # the angle sweep of cbs, of cbs_bt and of the network, and both sweeps of the pair
 SMALL_SCHEMES = ("cbs", "cbs_bt", "backprojection")
 
 
@@ -65,8 +65,9 @@ def test_backprojection_finds_every_user(demo: Demo) -> None:
     assert max(errors_m) < 0.1
 
 
-def test_likelihood_finds_every_user_to_centimetres(demo: Demo) -> None:
-    fixes = [fix for fix in demo.document["fixes"] if fix["scheme"] == "likelihood"]
+@pytest.mark.parametrize("scheme", ["likelihood", "network"])
+def test_estimators_find_every_user_to_centimetres(demo: Demo, scheme: str) -> None:
+    fixes = [fix for fix in demo.document["fixes"] if fix["scheme"] == scheme]
     # the bound is millimetres at 20 dB; ue-4 walks at 1 m/s while its two sweeps are some tens of milliseconds apart
     assert max(fix["error_m"] for fix in fixes if fix["ue"] != "ue-4") < 0.02
     assert max(fix["error_m"] for fix in fixes) < 0.5

@@ -27,22 +27,23 @@ def train(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_six_hundred_steps_halve_the_errors_of_the_start_and_write_a_model(tmp_path: Path) -> None:
-    done = train(tmp_path, "convnext-element", "--steps", "600", "--users", "2000", "--json")
+def test_minute_of_training_improves_on_the_supposed_positions_and_writes_a_model(tmp_path: Path) -> None:
+    done = train(tmp_path, "convnext-element", "--steps", "500", "--users", "2000", "--json")
     assert done.returncode == 0, done.stderr
     assert "2.27 M multiply-adds, 0.251 M parameters" in done.stderr
-    first = next(line for line in done.stderr.splitlines() if line.startswith("step 0 of 600"))
+    first = next(line for line in done.stderr.splitlines() if line.startswith("step 0 of 500"))
     start_mm = {part.split()[0]: float(part.split()[1]) for part in first.partition("in mm: ")[2].split(", ")}
     standing = json.loads(done.stdout)["standing"]
-    assert standing["step"] == 600
-    # a minute on two cores; as far as this came in three trials: 0.58 to 0.66 of the start, loss 1.2
-    assert 1e3 * standing["rmse_m"]["all"] < 0.75 * start_mm["all"]
-    assert standing["loss"] < 1.5
+    assert standing["step"] == 500
+    # positions are supposed at the most likely place; what is left to learn in a minute is what noise does to that: 0.56 mm to
+    # 0.48 mm in a training of 9000 steps after its first 230, at a loss of 0.97 that scatters by a half
+    assert 1e3 * standing["rmse_m"]["all"] < 0.93 * start_mm["all"]
+    assert standing["loss"] < 2.0
     facts = default_facts()
     model = Model.load(tmp_path / "out" / "convnext-element.onnx", facts, features="element-1", outputs=OUTPUTS)
     assert np.isfinite(model.predict(np.zeros((3, *model.shape), dtype=np.float32))).all()
-    again = train(tmp_path, "convnext-element", "--steps", "600", "--users", "2000")
-    assert "going on from step 600 of 600" in again.stderr
+    again = train(tmp_path, "convnext-element", "--steps", "500", "--users", "2000")
+    assert "going on from step 500 of 500" in again.stderr
 
 
 def test_preset_that_there_is_not_and_testbed_that_is_none_are_refused(tmp_path: Path) -> None:

@@ -73,3 +73,22 @@ def test_frame_and_features_do_not_know_the_gain() -> None:
     assert again.correction.range_m == pytest.approx(shown.correction.range_m, abs=1e-9)
     assert again.features == pytest.approx(shown.features, abs=1e-4)
     assert shown.correction.range_scale_m == pytest.approx(0.3, rel=1e-3)
+
+
+def test_line_of_sight_is_supposed_where_an_echo_beside_the_user_is_stronger() -> None:
+    rng, grid = np.random.default_rng(6), FACTS.downlink.grid
+    # one sub-array sees the user at 9.3 m; all see a scatterer at 9 m, from which the wave goes on for a metre
+    beyond = np.exp(2j * np.pi * grid.frequency_hz / FACTS.speed_of_light_m_s)
+
+    def both(focus: Trajectory) -> HeardSweep:
+        clean = heard(focus, 9.3, -0.9, (3,)) + beyond * heard(focus, 9.0, -0.89, ALL, gain=2e-4)
+        return heard_sweep(focus, clean + noise(clean, 10, rng))
+
+    first = both(FORWARD)
+    shown = ELEMENT.of(first, both(ELEMENT.second(first)), 0.0)
+    assert shown.mask is not None
+    assert np.flatnonzero(shown.mask).tolist() == [3]
+    supposed_m, supposed_rad = shown.correction.position(0.0, 0.0)
+    # what is left of the echo pulls by more than noise does
+    assert supposed_m == pytest.approx(9.3, abs=2e-2)
+    assert supposed_rad == pytest.approx(-0.9, abs=2e-3)
