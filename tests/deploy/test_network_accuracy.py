@@ -1,5 +1,6 @@
 """The shipped networks on users that never change: the figures of their cards, and what was promised of them."""
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -67,8 +68,11 @@ def test_shipped_network_errs_on_frozen_users_as_its_card_says(plan: Plan, scena
 
 
 @pytest.mark.parametrize("name", ["element", "pair"])
-def test_shipped_file_is_small(name: str) -> None:
-    assert shipped_model(name).stat().st_size <= 1_500_000
+def test_card_is_that_of_the_shipped_file(name: str) -> None:
+    model = shipped_model(name)
+    card = model.with_suffix(".md").read_text(encoding="utf-8")
+    assert f"SHA-256 `{hashlib.sha256(model.read_bytes()).hexdigest()}`" in card
+    assert model.stat().st_size <= 1_500_000
 
 
 @pytest.mark.long
