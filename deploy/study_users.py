@@ -104,14 +104,15 @@ def drawn_user(setup: Setup, facts: TestbedFacts, rng: np.random.Generator) -> U
     return User(
         range_m=float(range_m),
         angle_rad=float(np.deg2rad(low_deg + turn * (high_deg - low_deg))),
-        visible_subarrays=_mask(draw.masks, facts.downlink.array.subarrays, mask_rng),
+        visible_subarrays=drawn_mask(draw.masks, facts.downlink.array.subarrays, mask_rng),
         paths=drawn_paths(draw.paths, facts, path_rng),
         timing_offset_s=float(timing) * draw.timing_offset_rms_s,
         carrier_offset_hz=float(carrier) * draw.carrier_offset_rms_hz,
     )
 
 
-def _mask(masks: str | int, subarrays: int, rng: np.random.Generator) -> tuple[int, ...]:
+def drawn_mask(masks: str | int, subarrays: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """Return the sub-arrays that see a user: ``all``, a ``random`` non-empty subset, or so many at random."""
     if isinstance(masks, int):
         return tuple(sorted(rng.choice(subarrays, size=masks, replace=False).tolist()))
     bits = int(rng.integers(1, 1 << subarrays, dtype=np.uint64)) if masks == "random" else (1 << subarrays) - 1

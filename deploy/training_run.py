@@ -1,6 +1,6 @@
 """A training from start to model: sweeps kept on disk, batches from processes beside, a fit that may be stopped, an export.
 
-Nothing else outside `bs_controller.training` imports torch, but the command that calls this.
+Nothing else outside `bs_controller.training` imports torch.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Training:
     Raises
     ------
     ValueError
-        If there is no preset of this name, or its representation does not exist.
+        If there is no preset of this name.
     """
 
     preset: str
@@ -110,7 +110,7 @@ def trained(training: Training, executor: Executor, say: Say) -> Standing:
     with contextlib.closing(batches(source, executor, fit.done)) as stream:
         while fit.done < fit.configuration.steps:
             batch = next(stream)
-            watch.after(fit.step(batch.features, batch.targets).loss)
+            watch.after(fit.step(batch.features, batch.targets))
     export(fit.network, training.file("onnx"), shape=training.network.shape, metadata=_metadata(training, fit))
     say(f"written: {training.file('onnx')}")
     return watch.last

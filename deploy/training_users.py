@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from deploy.simulation import User
+from deploy.study_users import drawn_mask
 from emulator.config import FrontEndErrorsSection, FrontEndSection, Noise, PathSection, PerSubcarrier, SweepMean
 from emulator.scene import drawn_paths
 from protocol.testbed import TestbedFacts
@@ -46,11 +47,11 @@ def trained_user(facts: TestbedFacts, rng: np.random.Generator) -> tuple[User, F
     angle_rad = rng.uniform(region.angle_min_rad, region.angle_max_rad)
     if rng.random() < _EDGE_SHARE:
         angle_rad = region.angle_max_rad if rng.random() < 0.5 else region.angle_min_rad
-    bits = int(rng.integers(1, 1 << subarrays, dtype=np.uint64)) if rng.random() < 0.5 else (1 << subarrays) - 1
+    masks = "random" if rng.random() < 0.5 else "all"
     user = User(
         range_m=float(range_m),
         angle_rad=float(angle_rad),
-        visible_subarrays=tuple(subarray for subarray in range(subarrays) if bits >> subarray & 1),
+        visible_subarrays=drawn_mask(masks, subarrays, rng),
         paths=drawn_paths(_path_sections(rng), facts, rng) if rng.random() < _PATHS_SHARE else (),
     )
     return user, _front_end(rng) if rng.random() < _HARDWARE_SHARE else FrontEndSection()

@@ -13,6 +13,7 @@ from bs_controller.representations import HeardSweep, NetworkInput
 from bs_controller.sweeps import ComplexFeedback, Sweep, Trajectory
 from deploy.results import error_m
 from deploy.simulation import SimulatedRadio, User
+from deploy.study_users import drawn_mask
 from deploy.training_sweeps import planned
 from emulator.config import FrontEndErrorsSection, FrontEndSection, SweepMean
 from emulator.scene import drawn_paths
@@ -23,8 +24,6 @@ Floats = npt.NDArray[np.float64]
 
 SEED = 77
 SNR_DB = 10.0
-
-
 _PERFECT = FrontEndSection()
 
 
@@ -105,11 +104,11 @@ def _seen(viewing: Viewing, number: int) -> Seen:
 
 def _user(facts: TestbedFacts, condition: Condition, rng: np.random.Generator) -> User:
     region, subarrays = facts.region, facts.downlink.array.subarrays
-    bits = int(rng.integers(1, 1 << subarrays)) if condition.masks == "random" else (1 << subarrays) - 1
+    visible = drawn_mask(condition.masks, subarrays, rng)
     return User(
         range_m=float(rng.uniform(region.range_min_m, region.range_max_m)),
         angle_rad=float(rng.uniform(region.angle_min_rad, region.angle_max_rad)),
-        visible_subarrays=tuple(subarray for subarray in range(subarrays) if bits >> subarray & 1),
+        visible_subarrays=visible,
         timing_offset_s=condition.timing_rms_s * float(rng.standard_normal()),
         paths=drawn_paths("mixed", facts, rng) if condition.mixed else (),
     )

@@ -4,7 +4,6 @@ Elements tell the direction and the curvature; the range is in how the phases of
 the response undone, turn over the band.
 """
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -20,16 +19,15 @@ from bs_controller.features import (
     Dechirper,
     neighbours_together,
     network_channels,
-    network_features,
 )
 from bs_controller.representations.contract import HeardSweep, NetworkInput
-from bs_controller.representations.correction import Correction
-from bs_controller.representations.element import (
+from bs_controller.representations.frame import (
     LARGEST_DELAY_S,
     MARGIN_DEG,
-    SINE_SCALE,
     arrival_offset_m,
+    input_in_frame,
     moved,
+    subarray_middle_m,
     supposed,
 )
 from bs_controller.sweeps import Trajectory
@@ -63,9 +61,9 @@ class PairRepresentation:
         self._searcher = Searcher(facts, beyond_m=LARGEST_DELAY_S * facts.speed_of_light_m_s)
         self._dechirper = Dechirper(facts)
         self._observer = Observer(facts, setting_from_focus(self._forward, facts))
-        self._middle_m = facts.downlink.array.element_x_m.reshape(facts.downlink.array.subarrays, -1).mean(axis=1)
-        self._block = facts.downlink.grid.count // NETWORK_PLACES
-        self._cycles_per_m = self._block * facts.downlink.grid.spacing_hz / facts.speed_of_light_m_s
+        self._middle_m = subarray_middle_m(facts.downlink.array)
+        block = facts.downlink.grid.count // NETWORK_PLACES
+        self._cycles_per_m = block * facts.downlink.grid.spacing_hz / facts.speed_of_light_m_s
 
     def first(self) -> Trajectory:
         """Return the sweep over all angles, forward."""
@@ -87,18 +85,7 @@ class PairRepresentation:
             self._dechirper.elements(sweep.samples, sweep.setting, found.range_m, found.angle_rad) for sweep in sweeps
         ]
         parts = [*(neighbours_together(one) for one in elements), *self._undone(observations, found)]
-        range_share = found.range_m / self._facts.region.range_max_m
-        return NetworkInput(
-            features=network_features(parts, range_share, math.sin(found.angle_rad), timing_rms_m),
-            correction=Correction(
-                range_m=found.range_m,
-                angle_rad=found.angle_rad,
-                middle_m=float(found.mask @ self._middle_m / found.mask.sum()),
-                range_scale_m=math.hypot(RANGE_SCALE_M, timing_rms_m),
-                sine_scale=SINE_SCALE,
-            ),
-            mask=found.mask,
-        )
+        return input_in_frame(found, parts, self._facts, timing_rms_m, range_scale_m=RANGE_SCALE_M)
 
     def _undone(self, observations: Sequence[Observation], at: Candidate | Estimate) -> list[ComplexArray]:
         """Return blocks of each sweep with the response at a position undone, ``(block,)``."""

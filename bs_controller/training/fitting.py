@@ -9,7 +9,6 @@ import math
 import os
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +53,6 @@ class FitConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     decoder_share: float = 0.3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a fit stands after a step."""
-
-    step: int
-    loss: float
-    learning_rate: float
-
-
 class CheckpointError(Exception):
     """A fit cannot go on from a file; the text says what was expected and what came."""
 
@@ -99,8 +89,8 @@ class Fit:
             raise ValueError(f"expected a length before step {self.configuration.warm_up_steps}, got it at {self.done}")
         self.configuration = msgspec.structs.replace(self.configuration, steps=steps)
 
-    def step(self, features: Features, targets: Features) -> Progress:
-        """Take one step on a batch, ``(sample, *shape)`` and ``(sample, 2)``."""
+    def step(self, features: Features, targets: Features) -> float:
+        """Take one step on a batch, ``(sample, *shape)`` and ``(sample, 2)``, and return its loss."""
         rate = learning_rate(self.configuration, self.done)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
@@ -113,7 +103,7 @@ class Fit:
         self._optimiser.step()
         self._averaged.update_parameters(self._network)
         self.done += 1
-        return Progress(step=self.done, loss=float(loss.detach()), learning_rate=rate)
+        return float(loss.detach())
 
     def outputs(self, features: Features, batch: int = 256) -> Floats:
         """Return what the averaged network says of features, ``(sample, output)``."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bs_controller.representations import HeardSweep, representation
-from bs_controller.representations.element import arrival_offset_m
+from bs_controller.representations.frame import arrival_offset_m
 from bs_controller.sweeps import Trajectory
 from tests.bs_controller.hearing import ALL, FACTS, FORWARD, heard, noise, setting_of
 
