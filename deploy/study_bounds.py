@@ -19,7 +19,7 @@ from bs_controller.bounds import (
 )
 from bs_controller.grouped_response import GroupedResponse
 from bs_controller.response import DownlinkResponse
-from bs_controller.schemes import LikelihoodOptions, SchemeOptions
+from bs_controller.schemes import LikelihoodOptions, NetworkOptions, SchemeOptions
 from bs_controller.sweeps import Sounding, Sweep
 from deploy.simulation import Heard, User
 from protocol.testbed import Setting, TestbedFacts
@@ -29,9 +29,16 @@ def unknown_of(options: SchemeOptions) -> Unknown:
     """Return what a scheme's bound takes as unknown: its own model's, and for schemes without one a gain per sweep.
 
     Schemes that report a peak or a group know far less. Against the `coherent` bound of their own sweeps all schemes
-    compare: it says what those sweeps would have been good for.
+    compare: it says what those sweeps would have been good for. A network that is told of clocks that are off has one
+    delay for all sweeps unknown, as the model `unsynchronised_together` has; a bound has no prior for it.
     """
-    return Unknown(options.model) if isinstance(options, LikelihoodOptions) else Unknown.GAIN
+    match options:
+        case LikelihoodOptions():
+            return Unknown(options.model)
+        case NetworkOptions() if options.timing_rms_s > 0:
+            return Unknown("unsynchronised_together")
+        case _:
+            return Unknown.GAIN
 
 
 class BoundModel:

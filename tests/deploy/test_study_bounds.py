@@ -96,5 +96,10 @@ def test_scheme_without_a_model_is_held_to_the_coherent_bound() -> None:
     assert unknown_of(NetworkOptions(model="a/file.onnx")) is Unknown.GAIN
 
 
+def test_network_that_is_told_of_late_clocks_is_held_to_the_bound_of_one_delay() -> None:
+    options = NetworkOptions(model="a/file.onnx", timing_rms_s=1e-9)
+    assert unknown_of(options) is unknown_of(LikelihoodOptions(model="unsynchronised_together"))
+
+
 def test_scheme_is_held_to_the_bound_of_its_own_model() -> None:
     assert unknown_of(LikelihoodOptions(model="unsynchronised")) is Unknown.GAIN_AND_DELAY
