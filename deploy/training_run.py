@@ -82,7 +82,10 @@ class Training:
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a fit stood, one line of the history: the mean loss since the line before, location errors at 10 dB."""
+    """Where a fit stood, one line of the history: the median loss since the line before, location errors at 10 dB.
+
+    Single users that are lost to an echo scatter the mean by as much as it falls.
+    """
 
     step: int
     steps: int
@@ -159,7 +162,7 @@ class _Watch:
             step=self._fit.done,
             steps=self._fit.configuration.steps,
             seconds=time.monotonic() - self._began_s,
-            loss=float(np.mean(self._losses)) if self._losses else float("nan"),
+            loss=float(np.median(self._losses)) if self._losses else float("nan"),
             rmse_m=errors_m,
         )
 
