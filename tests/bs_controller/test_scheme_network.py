@@ -1,4 +1,4 @@
-"""The scheme `network`: what it asks for, what it makes of a network's outputs, and which models it refuses."""
+"""The scheme `network`: what it asks for, what it makes of a network's outputs, and when it searches on."""
 
 import math
 from collections.abc import Generator, Sequence
@@ -10,11 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from bs_controller.model_metadata import ModelError, ModelMismatchError, Output
-from bs_controller.models import shipped_model
 from bs_controller.representations import (
     LOG_DEVIATION_LIMITS,
-    OUTPUTS,
     HeardSweep,
     NetworkInput,
     combined,
@@ -24,8 +21,6 @@ from bs_controller.schemes import (
     CbsBt,
     CbsBtOptions,
     CbsOptions,
-    Network,
-    NetworkOptions,
     SchemeOptions,
     scheme_from_options,
 )
@@ -51,10 +46,9 @@ from deploy.simulation import SimulatedRadio, User, locate
 from emulator.config import SweepMean
 from protocol.messages import ComplexReport, FeedbackKind, Measure, Message
 from protocol.testbed import FrontEndLimits
-from tests.bs_controller.handmade_onnx import constant_model
 from tests.bs_controller.hearing import BACKWARD, FACTS, FORWARD, heard, setting_of
 from tests.bs_controller.rehearsal import Rehearsal
-from tests.bs_controller.trained import metadata_of, model_file, network
+from tests.bs_controller.trained import network
 
 PLANS = ("angle_range", "pair")
 ALL_PLANS = (*PLANS, "image")
@@ -269,7 +263,7 @@ def test_images_without_a_model_file_are_refused() -> None:
 # --- the range of another scheme -------------------------------------------------------------------------------------
 
 
-FAR_OFF = (8000.0, 0.0, 0.0, 0.0)  # four metres
+FAR_OFF = (8000.0, 0.0, 0.0, 0.0)  # four metres, of a pair sixteen
 NEAR = User(range_m=15.0, angle_rad=0.1)
 
 
@@ -343,64 +337,3 @@ def test_networks_answer_stands_where_the_search_finds_nothing_likelier(tmp_path
 def test_refinement_of_what_its_search_does_not_model_is_refused(other: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError, match=r"refine: expected false with .*, got true"):
         msgspec.convert({"scheme": "network", "refine": True, **other}, SchemeOptions)
-
-
-# --- models ----------------------------------------------------------------------------------------------------------
-
-OTHERS: dict[str, tuple[dict[str, object], str, str]] = {
-    "testbed": ({"downlink_digest": "f" * 64}, "f" * 64, FACTS.downlink_digest()),
-    "features": ({"features": "element-999"}, "element-999", "element-1"),
-    "outputs": (
-        {"outputs": (Output(name="range", unit="m", scale=1.0),) * 4},
-        r"range \[m\]",
-        r"range_correction \[1\]",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", OTHERS)
-def test_model_made_for_something_else_is_refused_with_both_values(tmp_path: Path, what: str) -> None:
-    changes, theirs, ours = OTHERS[what]
-    path = model_file(tmp_path, metadata_of("angle_range", **changes))
-    with pytest.raises(ModelMismatchError, match=f"{path}.*{theirs}.* in the model, {ours}.* here"):
-        scheme_from_options(NetworkOptions(model=str(path)), FACTS)
-
-
-def test_model_of_the_other_plan_is_refused(tmp_path: Path) -> None:
-    path = model_file(tmp_path, metadata_of("angle_range"))
-    with pytest.raises(ModelMismatchError, match="features: element-1 in the model, pair-1 here"):
-        scheme_from_options(NetworkOptions(plan="pair", model=str(path)), FACTS)
-
-
-def test_model_of_other_inputs_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
-    path.write_bytes(constant_model((0, 0, 0, 0), (3, 4), metadata_of("angle_range").props()))
-    with pytest.raises(ModelMismatchError, match=r"expected a network of inputs \(9, 128\), got one of \(3, 4\)"):
-        scheme_from_options(NetworkOptions(model=str(path)), FACTS)
-
-
-def test_model_that_is_not_shipped_is_named() -> None:
-    with pytest.raises(ModelError, match=r"nowhere\.onnx: expected the model shipped for 'nowhere', got no such file"):
-        shipped_model("nowhere")
-
-
-@pytest.mark.parametrize("plan", PLANS)
-def test_plan_without_a_model_of_its_own_takes_the_shipped_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: str
-) -> None:
-    monkeypatch.setattr("bs_controller.models._FOLDER", tmp_path)
-    options = msgspec.convert({"scheme": "network", "plan": plan}, NetworkOptions)
-    shipped = tmp_path / f"{REPRESENTATION_OF_PLAN[plan]}.onnx"
-    with pytest.raises(ModelError, match=f"{shipped}: expected the model shipped for"):
-        scheme_from_options(options, FACTS)
-    model_file(tmp_path, metadata_of(plan), plan=plan).rename(shipped)
-    assert isinstance(scheme_from_options(options, FACTS), Network)
-
-
-def test_outputs_are_named_as_training_names_them() -> None:
-    assert OUTPUTS == (
-        ("range_correction", "1"),
-        ("direction_correction", "1"),
-        ("range_log_deviation", "1"),
-        ("direction_log_deviation", "1"),
-    )
