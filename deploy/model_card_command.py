@@ -1,7 +1,8 @@
 """The command ``nftestbed card``: studies with one model, its time on one core, and the card that tells of both (shell)."""
 
 import dataclasses
-import time
+import statistics
+import timeit
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -101,9 +102,4 @@ def _timing(path: Path, metadata: ModelMetadata, facts: TestbedFacts) -> Timing:
 
 
 def _median_ms(work: Callable[[], object], runs: int) -> float:
-    times_s = []
-    for _ in range(runs):
-        began_s = time.perf_counter()
-        work()
-        times_s.append(time.perf_counter() - began_s)
-    return 1e3 * float(np.median(times_s))
+    return 1e3 * statistics.median(timeit.repeat(work, number=1, repeat=runs))
