@@ -133,7 +133,8 @@ def _decode_canonical(frames: Sequence[Frame]) -> Envelope | None:
         return None
     envelope = Envelope(session=header.session, sequence=header.seq, acknowledged=header.ack, message=message)
     same = _header_bytes(envelope, fields, header.arrays) == frames[0]
-    return envelope if same and len(frames) == 1 + len(kind.FRAMES) and (header.seq > 0) is kind.SEQUENCED else None
+    complete = len(frames) == 1 + len(kind.FRAMES) and len(header.arrays) == len(kind.FRAMES)
+    return envelope if same and complete and (header.seq > 0) is kind.SEQUENCED else None
 
 
 def _decode_strictly(frames: Sequence[Frame]) -> Envelope:

@@ -377,3 +377,11 @@ def test_array_value_that_is_not_finite_is_refused(value: float) -> None:
 def test_complex_value_with_one_part_that_is_not_finite_is_refused() -> None:
     report = msg.ComplexReport(epoch=1, samples=np.ones(1, dtype=np.complex64))
     assert refused([frames_of(report)[0], struct.pack("<2f", 1.0, float("nan"))]) == "3.9"
+
+
+@pytest.mark.clause("3.6")
+def test_array_listed_for_a_message_without_arrays_is_refused() -> None:
+    header = msgpack.unpackb(encode(Envelope(session=1, message=msg.Heartbeat(progress=1)))[0])
+    with pytest.raises(PeerFaultError) as caught:
+        decode([msgpack.packb({**header, "arrays": [["samples", "<f8", [1]]]})])
+    assert caught.value.clause == "3.6"
