@@ -146,10 +146,17 @@ _OUTCOME_OF_MISS = {
 
 
 def conforming(results: Iterable[Result], known: Mapping[str, str], *, complete: bool) -> bool:
-    """Return whether all ended as expected; in a complete run no listed failure may be missing either."""
+    """Return whether all ended as expected; a testee that supports nothing conforms to nothing.
+
+    Parameters
+    ----------
+    complete
+        Whether every case was run, so that a listed failure that is not among them is no case at all.
+    """
     results = list(results)
     ran = {result.case.id for result in results}
-    return all(result.expected for result in results) and not (complete and set(known) - ran)
+    speaks = any(result.outcome is not Outcome.UNSUPPORTED for result in results)
+    return speaks and all(result.expected for result in results) and not (complete and set(known) - ran)
 
 
 def chosen_seed() -> int:

@@ -31,7 +31,7 @@ class KitSocket:
         self.link = link
         self.raw = socket
         self.handler = handler
-        self._routed = socket.socket_type == zmq.ROUTER
+        self._routed = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
         self._log = log
 
     def send(self, frames: Sequence[bytes], route: bytes = b"") -> bool:
@@ -120,7 +120,7 @@ class Pump:
         """Close everything."""
         for socket in list(self._sockets.values()):
             self.drop(socket, linger_s)
-        self._context.term()
+        self._context.destroy(linger=0)
 
 
 class EchoPair:
