@@ -74,7 +74,9 @@ class PeerLink:
     async def _one_session(self) -> None:
         self._opened = False
         self._closed.clear()
-        self._session = PeerSession(self._hello, time.time_ns() // 1000, time.monotonic())
+        earlier = 0 if self._session is None else self._session.session  # ahead of the clock after a refusal by 4.5
+        number = max(time.time_ns() // 1000, earlier + 1)
+        self._session = PeerSession(self._hello, number, time.monotonic())
         self._dealer = Dealer(self._endpoint, self._on_frames, max_frame_bytes=self._max_frame_bytes)
         try:
             while not self._closed.is_set():
