@@ -115,10 +115,14 @@ class PeerLink:
 
     def _apply(self, outcome: PeerOutcome) -> None:
         for envelope in outcome.send:
-            if self._dealer is not None:
-                self._dealer.send(encode(envelope))
+            if self._dealer is not None and not self._dealer.send(encode(envelope)):
+                self._not_sent(envelope)
         for event in outcome.events:
             self._react(event)
+
+    def _not_sent(self, envelope: Envelope) -> None:
+        if self._session is not None and isinstance(envelope.message, msg.Hello):
+            self._session.hello_not_sent()  # a new socket takes a moment to connect; anything else comes again by itself
 
     def _react(self, event: Event) -> None:
         match event:

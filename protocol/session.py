@@ -144,6 +144,10 @@ class PeerSession:
         self._said_s = now_s
         return self._delivery.seal(message, now_s)
 
+    def hello_not_sent(self) -> None:
+        """Take note that the last hello found no connection, so that the next one need not wait."""
+        self._said_s = float("-inf")
+
     def receive(self, envelope: Envelope, now_s: float) -> PeerOutcome:
         """Take what came from the controller."""
         outcome = PeerOutcome()

@@ -64,6 +64,15 @@ def test_hello_is_said_again_no_sooner_than_agreed(world: World) -> None:
     assert len(world.said_by_peers) == 1
 
 
+@pytest.mark.clause("4.1")
+def test_hello_that_never_left_is_said_at_the_next_step(world: World) -> None:
+    peer = world.join(hello())
+    assert [type(envelope.message) for envelope in peer.tick(world.now_s).send] == [msg.Hello]
+    peer.hello_not_sent()
+    assert [type(envelope.message) for envelope in peer.tick(world.now_s + STEP_S).send] == [msg.Hello]
+    assert peer.tick(world.now_s + 2 * STEP_S).send == []
+
+
 @pytest.mark.clause("4.2")
 def test_lost_welcome_is_said_again(world: World) -> None:
     world.lose = losing_first(msg.Welcome)
