@@ -177,6 +177,8 @@ def _unique(pairs: list[tuple[object, object]]) -> dict[object, object]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
         raise ValueError("duplicate key")
+    if b"" in unique:  # the one key besides strings that the limits above let through
+        raise ValueError("a key is no string")
     return unique
 
 

@@ -170,6 +170,7 @@ def test_huge_claimed_length_is_refused(claim: bytes) -> None:
         pytest.param([0] * 65, id="array"),
         pytest.param({str(key): 0 for key in range(65)}, id="map"),
         pytest.param({1: 0}, id="key that is no string"),
+        pytest.param({b"": 0}, id="key that is bin, though empty"),
     ],
 )
 def test_value_beyond_the_limits_is_refused(value: object) -> None:
