@@ -31,7 +31,7 @@ class Raw:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def packed(value: object, rng: random.Random | None = None) -> bytes:
+def packed(value: object, rng: random.Random | None = None) -> bytes:  # noqa: PLR0911 - one for each kind of value
     """Return a value as msgpack: as short as can be, or with `rng` in any encoding that reads back to the same."""
     chosen: Callable[[list[bytes]], bytes] = rng.choice if rng else itemgetter(0)
     match value:
@@ -234,7 +234,8 @@ def _array_frames(rng: random.Random, frames: Frames) -> Frames:
         case 2:
             return [frames[0], *frames[:0:-1]]
         case 3:
-            return frames[:at] + [frames[at][: -rng.choice([1, 4, 8])] + rng.choice([b"", b"\0"])] + frames[at + 1 :]
+            shorter = frames[at][: -rng.choice([1, 4, 8])] + rng.choice([b"", b"\0"])
+            return [*frames[:at], shorter, *frames[at + 1 :]]
     place = 8 * rng.randrange(max(1, len(frames[at]) // 8)) if at else 0
     changed = frames[at][:place] + rng.choice(ODD_FLOATS_8) + frames[at][place + 8 :]
     return [*frames[:at], changed, *frames[at + 1 :]] if at else frames

@@ -1,7 +1,7 @@
 """What SPEC 3 says of a message, read from its bytes in plain Python: slow, obvious, and independent of protocol/codec.py.
 
-Neither msgpack nor msgspec nor the message structs are used: the tables are those of SPEC 4 to 8, typed in again. A message that
-breaks several clauses may be refused by any of them.
+Neither msgpack nor msgspec nor the message structs are used: the tables are those of SPEC 4 to 8, typed in again. A message
+that breaks several clauses may be refused by any of them.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""A msgpack reader in plain Python, from the msgpack specification alone: equal keys stay visible, limits are those of SPEC 3.1."""
+"""A msgpack reader in plain Python, from the specification of msgpack alone; limits are those of SPEC 3.1."""
 
 import struct
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The decoder and a second one that shares no code with it agree on every message: accepted and equal, or refused by its clause."""
+"""The decoder agrees with a second one that shares no code with it: accepted and equal, or refused by a broken clause."""
 
 import json
 import tracemalloc
