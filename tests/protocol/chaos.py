@@ -341,11 +341,13 @@ class Chaos:
     def check(self) -> None:
         """Check what holds at every moment."""
         assert len(self.table._by_route) == len(self.table._by_name) <= len(PEERS)
+        assert len(self.table._ended) <= len(PEERS)
         assert all(len(peer.faults) <= MAX_FAULTS + 1 for peer in self.table._by_name.values())
         for node in self.nodes.values():
             for side, delivery in self._ends(node):
                 assert delivery.unacknowledged <= WINDOW
                 assert len(delivery._early) < WINDOW
+                assert all(number > delivery._last_received for number in delivery._early)
                 stream = self._streams.get((side, node.name, delivery.session), Stream())
                 acknowledged = delivery._last_sent - delivery.unacknowledged
                 assert stream.missing(acknowledged) == [], "acknowledged and not delivered"
