@@ -11,7 +11,7 @@ from protocol import messages as msg
 from protocol.codec import Envelope
 from protocol.delivery import WINDOW, Delivery
 from protocol.errors import OurFaultError, PeerFaultError
-from protocol.hub import MAX_FAULTS, REMEMBERED_S, Admission, HubOutcome, Route, SessionTable
+from protocol.hub import MAX_FAULTS, REMEMBERED_S, STALL_S, Admission, HubOutcome, Route, SessionTable
 from protocol.messages import Message, Role
 from protocol.session import Closed, Event, Heard, Opened, PeerOutcome, PeerSession, State
 from tests.protocol.examples import FACTS, RADIO, UE, hello, peak
@@ -84,6 +84,7 @@ class Chaos:
         self._open: dict[str, int] = {}
         self._newest: dict[str, int] = {}
         self._hub_valid_s: dict[str, float] = {}
+        self._hub_ticked_s = float("inf")
         for name in PEERS:
             self.nodes[name] = self._new_node(name, 10)
 
@@ -282,6 +283,13 @@ class Chaos:
             send = self.table.seal(name, msg.Refusal(clause="5.3", text="stale"), self.now_s)
             self._hub_did(HubOutcome(send=[send]))
 
+    def peer_runs_ahead(self, name: str, step: int) -> None:
+        """Let work of a peer arrive that lies beyond the window, however the numbers before it came."""
+        node = self.nodes[name]
+        if node.session.state is State.OPEN:
+            number = node.session._delivery._last_sent + WINDOW + step
+            self._hub_receives(node.route, Envelope(session=node.session.session, sequence=number, message=peak(2**62)))
+
     def malformed(self, name: str) -> None:
         """Let something arrive from a peer that cannot be decoded."""
         self._hub_did(self.table.malformed(self.nodes[name].route, PeerFaultError("3.7", "too short"), self.now_s))
@@ -306,13 +314,23 @@ class Chaos:
             if not node.hung and not node.gone:
                 self._node_ticks(node)
         if not hub_hung:
-            self._hub_did(self.table.tick(self.now_s))
+            self._hub_ticks()
+
+    def _hub_ticks(self) -> None:
+        stalled_s, self._hub_ticked_s = self.now_s - self._hub_ticked_s, self.now_s
+        if stalled_s >= STALL_S:
+            excused = {name: self._hub_valid_s[name] + stalled_s for name in self._open}
+            self._hub_valid_s |= {name: min(valid_s, self.now_s) for name, valid_s in excused.items()}
+        self._hub_did(self.table.tick(self.now_s))
+        assert all(self.now_s - self._hub_valid_s[name] <= LIVENESS_S for name in self._open), "silence goes unnoticed"
 
     def _node_ticks(self, node: Node) -> None:
         if node.session.state is State.CLOSED:
             self._connected.discard(node.route)
             node = self.nodes[node.name] = self._new_node(node.name, node.highest + 1)
         self._node_did(node, node.session.tick(self.now_s))
+        silent_s = self.now_s - node.valid_s
+        assert node.session.state is State.CLOSED or silent_s <= node.session.liveness_s, "silence goes unnoticed"
 
     def settle(self) -> None:
         """Let all faults end: who is there opens a session, and all that was said in it arrives; who is not is closed."""

@@ -81,6 +81,18 @@ class Faults(RuleBasedStateMachine):
     def controller_refuses_an_answer(self, name: str) -> None:
         self.chaos.hub_refuses(name)
 
+    @rule(name=NAME, steps=st.integers(1, 15))
+    def controller_says_nothing_but_refusals(self, name: str, steps: int) -> None:
+        for _ in range(steps):
+            self.chaos.hub_refuses(name)
+            self.chaos.deliver_all()
+            self.chaos.tick(0.2)
+
+    @rule(name=NAME, count=SOME)
+    def peer_runs_ahead_of_the_window(self, name: str, count: int) -> None:
+        for step in range(1, 1 + count):
+            self.chaos.peer_runs_ahead(name, step)
+
     @rule(name=NAME, times=st.sampled_from([1, 70]))
     def peer_says_nonsense(self, name: str, times: int) -> None:
         for _ in range(times):
@@ -94,9 +106,14 @@ class Faults(RuleBasedStateMachine):
     def process_begins_again(self, name: str, step: int, linger: bool) -> None:
         self.chaos.restart(name, step, linger=linger)
 
-    @rule(name=NAME)
-    def process_begins_again_on_its_connection(self, name: str) -> None:
+    @rule(name=NAME, words=st.integers(0, 2), backwards=st.booleans())
+    def process_begins_again_on_its_connection(self, name: str, words: int, backwards: bool) -> None:
+        for _ in range(words):
+            self.chaos.peer_says(name)
+            self.chaos.hub_says(name)
         self.chaos.restart_here(name)
+        self.chaos.tick(0.05)
+        self.chaos.deliver_all(backwards=backwards)
 
     @rule(name=NAME)
     def connection_breaks_and_is_made_again(self, name: str) -> None:
