@@ -132,7 +132,7 @@ class Chaos:
     def impersonate(self, name: str, other: str) -> None:
         """Let a peer say hello in the name of another."""
         greeting = hello(other, RADIO if PEERS[other] is Role.RADIO else UE)
-        number = self.nodes[other].session.session + 1
+        number = 1000 + max(node.highest for node in self.nodes.values())  # like times, never that of another name
         self._fly(self.nodes[name].route, [Envelope(session=number, message=greeting)])
 
     # --- the link ----------------------------------------------------------------------------------------------------
@@ -164,7 +164,8 @@ class Chaos:
 
     def _hub_receives(self, route: Route, envelope: Envelope) -> None:
         peer = self.table._by_route.get(route)
-        if peer is not None and peer.delivery.session == envelope.session:
+        name = envelope.message.name if isinstance(envelope.message, msg.Hello) else None
+        if peer is not None and peer.delivery.session == envelope.session and name in {None, peer.name}:
             self._hub_valid_s[peer.name] = self.now_s
         outcome = self.table.receive(route, envelope, self.now_s)
         if any(to not in self._connected for to, _ in outcome.send):
