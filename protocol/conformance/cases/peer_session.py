@@ -47,7 +47,7 @@ def bye_ends_the_session(peer: PeerUnderTest) -> None:
     peer.expect_new_session()
 
 
-@case("peer/session/larger-number-after-4.5", clause="4.5.3", expect="hello with a number above the refusal's at once")
+@case("peer/session/larger-number-after-4.5", clause="4.5.4", expect="hello with a number above the refusal's at once")
 def larger_number_after_refusal(peer: PeerUnderTest) -> None:
     """A hello is refused by 4.5, with the number of another open session."""
     other = peer.session + 500_000  # as if the clock had been half a second ahead
