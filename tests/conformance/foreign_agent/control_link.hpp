@@ -86,7 +86,7 @@ class ControlLink {
   std::deque<Queued> queue_;
   std::map<std::int64_t, Message> early_;
   std::minstd_rand random_{std::random_device{}()};
-  double due_s_ = 0, give_up_s_ = 0, pause_s_ = 0.1, opened_s_ = 0, heard_s_ = 0, said_s_ = 0, second_s_ = 0;
+  double due_s_ = 0, give_up_s_ = 0, pause_s_ = 0.1, heard_s_ = 0, said_s_ = 0, second_s_ = 0;
   double acknowledge_s_ = infinity, heartbeat_s_ = 1, liveness_s_ = 1;
 
   void number_above(std::int64_t number) {  // 4.1: Unix time in microseconds, unless an earlier number was larger
@@ -107,10 +107,10 @@ class ControlLink {
     acknowledge_s_ = infinity;
   }
 
-  void close(const std::string& why) {  // a new one follows after a pause, which only a lasting session resets (4.1)
+  void close(const std::string& why) {  // a new one follows after a pause, short again once a session opens (4.1)
     const double now = now_s();
-    if (state_ == State::open && now - opened_s_ > liveness_s_) pause_s_ = 0.1;
-    due_s_ = now + pause_s_ * std::uniform_real_distribution<double>(0.5, 1.5)(random_);
+    if (state_ == State::open) pause_s_ = 0.1;
+    due_s_ = now + pause_s_ * std::uniform_real_distribution<double>(0.5, 1.0)(random_);
     pause_s_ = std::min(2.0, 2 * pause_s_);
     socket_.close();
     state_ = State::closed;
@@ -171,11 +171,14 @@ class ControlLink {
   void hear_before_welcome(const Message& message) {
     if (message.type == "refusal") return hear_refusal_of_hello(message);
     const bool ours = message.session == number_ && message.seq == 0;
-    if (!ours || message.type != "welcome" || message.fields["version"] != 1)
-      return note("4.9: not delivered before welcome: " + message.type);
+    if (!ours || message.type != "welcome") return note("4.9: not delivered before welcome: " + message.type);
+    if (message.fields["version"] != 1) {
+      say({"refusal", {{"clause", "4.2"}, {"text", "expected a welcome to version 1"}}});
+      return;
+    }
     heartbeat_s_ = message.fields["heartbeat_s"];
     liveness_s_ = message.fields["liveness_s"];
-    opened_s_ = heard_s_ = said_s_ = now_s();
+    heard_s_ = said_s_ = now_s();
     state_ = State::open;
     note("session " + std::to_string(number_) + " open");
   }
