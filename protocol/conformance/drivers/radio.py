@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 class RadioUnderTest(PeerUnderTest):
     """A radio, its control link, and the air link of a radio that has one."""
 
+    answers = frozenset({"snapshot", "declined"})
+
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, RADIO_SAYS)
         self.overheard: deque[Said] = deque()
@@ -59,6 +61,11 @@ class RadioUnderTest(PeerUnderTest):
         fields = {"epoch": epoch, "groups_per_pilot": groups_per_pilot}
         self.say("configure", fields, {"phase_cycles": phase_cycles, "delay_s": delay_s})
         return epoch
+
+    def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
+        """Ask for one uplink pilot."""
+        fields = {"epoch": epoch, "ue": self.rig.target.name}
+        return self.say("capture", fields, session=session, sequence=sequence)
 
     def expect_answer(self, kind: str, epoch: int, *, within_s: float = 2.0) -> Said:
         """Return the answer to a request: ``ready``, ``snapshot`` or ``declined``, of its epoch."""
