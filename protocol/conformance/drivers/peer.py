@@ -139,6 +139,10 @@ class PeerUnderTest(Conversation):
             raise UnsupportedError("the kit has not started the process and must not stop it")
         return self.rig.testee
 
+    def say_to(self, route: bytes, frames: Sequence[bytes]) -> bool:
+        """Say any frames on one connection, of a session before; return whether it is still there."""
+        return self._socket.send(frames, route)
+
     def is_connected(self) -> bool:
         """Return whether the connection of the session is still there, by saying an acknowledgement on it."""
         return self._transmit(frames_of(self.header("acknowledge", {}), {}))
