@@ -35,6 +35,11 @@ class KitSocket:
         self._routed = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
         self._log = log
 
+    @property
+    def endpoint(self) -> str:
+        """Return where it was bound last, with the port that a wildcard became."""
+        return self.raw.getsockopt_string(zmq.LAST_ENDPOINT)
+
     def send(self, frames: Sequence[bytes], route: bytes = b"") -> bool:
         """Send a message; False if the other end is gone or takes nothing."""
         at_s = now_s()

@@ -178,7 +178,8 @@ class PeerUnderTest(Conversation):
             self.hello, self.route, self._opened_s = said, said.route, 0.0
             self.inbox.append(said)
             self.heard_at_s["hello"] = [said.at_s]
-        elif said.session == self.session and said.route == self.route:
+        elif said.session == self.session and (said.route == self.route or not self._opened_s):
+            self.route = said.route  # before welcome it may have connected anew
             self._greeted_again(said)
         elif said.session not in self._hello_numbers:
             text = f"expected a number above {self.session}, got {said.session}"
