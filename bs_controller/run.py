@@ -13,7 +13,7 @@ from bs_controller import records
 from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
 from bs_controller.commands import Advance, Command, Keep, Samples, Send
 from bs_controller.config import ControllerSection
-from bs_controller.jobs import Broken, Found, Job, Reason, Stage, StepResult, Wanted, plans
+from bs_controller.jobs import Broken, Found, Job, Plans, Reason, Stage, StepResult, Wanted
 from bs_controller.records import Record
 from bs_controller.sweeps import Answer, Localization, Scheme, Sounding, Sweep
 from bs_controller.transmission import Transmission, message_for
@@ -35,7 +35,7 @@ class Run:
         self._section = section
         self._patient = patient  # wait for ever for peers that never came
         self._kinds: dict[str, tuple[msg.FeedbackKind, ...]] = {}
-        self._jobs = {ue: Job(ue, plans(schemes, section.rounds)) for ue in section.ues}
+        self._jobs = {ue: Job(ue, Plans(schemes, section.rounds)) for ue in section.ues}
         self._commands: list[Command] = []
         self._air: Transmission | None = None
         self._radio: str | None = None
