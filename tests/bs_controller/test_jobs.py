@@ -22,7 +22,8 @@ def job(ue: str = "ue-a", at: int = 0, rounds: int = 1) -> Job:
 
 
 def test_plans_are_all_schemes_of_one_round_before_the_next() -> None:
-    order = [(plan.round, plan.scheme.name, plan.position) for plan in Plans([ONE, TWO], rounds=2)]
+    plans = Plans([ONE, TWO], rounds=2)
+    order = [(plans[at].round, plans[at].scheme.name, plans[at].position) for at in range(len(plans))]
     assert order == [(0, "one", 0), (0, "two", 1), (1, "one", 2), (1, "two", 3)]
 
 

@@ -120,6 +120,7 @@ class Bed(Lab):
     def start_part(self, part: str) -> None:
         """Start a part, or start it again."""
         file = str(self.folder / f"{part}.yaml")
+        words: tuple[str, ...]
         match part:
             case "controller":
                 words = ("bs_controller", file, "--run-dir", str(self.ledger.directory))

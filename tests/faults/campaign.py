@@ -150,11 +150,11 @@ class Batch:
             self._given_up(fault)
 
     def _weigh_latency(self, told: Told) -> None:
-        """Count the latency of a user who was healthy all the while."""
+        """Count the latency of a user who is healthy while others are not."""
         ue, latency_ms = str(told.record["ue"]), told.record["latency_ms"]
         assert isinstance(latency_ms, float)
         hit = any(ue in fault.hit for fault in self._active)
-        if not hit and told.at_s - latency_ms / 1e3 >= self._healthy_from_s[ue]:
+        if self._active and not hit and told.at_s - latency_ms / 1e3 >= self._healthy_from_s[ue]:
             self.tally.healthy_ms.append(latency_ms)
 
     def _recovered(self, fault: Fault, at_s: float) -> None:

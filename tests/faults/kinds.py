@@ -113,7 +113,12 @@ def black_hole(bed: Bed, victim: str, rng: random.Random) -> Wound:
     proxies = [bed.proxies[victim, link] for link in _some_links(bed, victim, rng)]
     for proxy in proxies:
         proxy.hold()
-    return Wound(lasts_s=rng.uniform(0.1, 2.0), heal=lambda: [proxy.let_pass() for proxy in proxies])
+
+    def let_pass() -> None:
+        for proxy in proxies:
+            proxy.let_pass()
+
+    return Wound(lasts_s=rng.uniform(0.1, 2.0), heal=let_pass)
 
 
 def latency(bed: Bed, victim: str, rng: random.Random) -> Wound:
@@ -130,10 +135,12 @@ def latency(bed: Bed, victim: str, rng: random.Random) -> Wound:
 
 
 def bit_flip(bed: Bed, victim: str, rng: random.Random) -> Wound:
-    """Flip one bit that passes on a user's links."""
+    """Flip one bit that passes on a user's links, now and then of what is said first on a new connection."""
     for link in _some_links(bed, victim, rng):
+        if rng.random() < 0.25:
+            bed.proxies[victim, link].reset()
         bed.proxies[victim, link].flip()
-    return Wound(lasts_s=0.1)  # by then it has passed: both links are beaten or asked on more often
+    return Wound(lasts_s=0.2)  # by then it has passed: on both links something is said more often
 
 
 def partition(bed: Bed, victim: str, rng: random.Random) -> Wound:
@@ -159,22 +166,22 @@ def clock_jump(bed: Bed, victim: str, rng: random.Random) -> Wound:
 
 KINDS = (
     Kind(name="kill -9 of a UE agent", share=100, wiring=Wiring.DIRECT, victims=USERS, strike=killed),
-    Kind(name="kill -9 of the emulator", share=60, wiring=Wiring.DIRECT, victims=(RADIO,), strike=killed),
+    Kind(name="kill -9 of the emulator", share=50, wiring=Wiring.DIRECT, victims=(RADIO,), strike=killed),
     Kind(
         name="kill -9 of the controller",
-        share=50,
+        share=35,
         wiring=Wiring.DIRECT,
         victims=(CONTROLLER,),
         strike=killed_controller,
     ),
-    Kind(name="UE agent hangs", share=90, wiring=Wiring.DIRECT, victims=USERS, strike=stopped),
+    Kind(name="UE agent hangs", share=110, wiring=Wiring.DIRECT, victims=USERS, strike=stopped),
     Kind(name="emulator hangs", share=60, wiring=Wiring.DIRECT, victims=(RADIO,), strike=stopped),
     Kind(name="controller hangs", share=60, wiring=Wiring.DIRECT, victims=(CONTROLLER,), strike=stopped),
-    Kind(name="disk full", share=40, wiring=Wiring.DIRECT, victims=(CONTROLLER,), strike=full_disk),
+    Kind(name="disk full", share=25, wiring=Wiring.DIRECT, victims=(CONTROLLER,), strike=full_disk),
     Kind(name="connection reset", share=110, wiring=Wiring.PROXIED, victims=PEERS, strike=reset),
-    Kind(name="black hole", share=90, wiring=Wiring.PROXIED, victims=PEERS, strike=black_hole),
+    Kind(name="black hole", share=100, wiring=Wiring.PROXIED, victims=PEERS, strike=black_hole),
     Kind(name="latency", share=90, wiring=Wiring.PROXIED, victims=PEERS, strike=latency),
     Kind(name="bit flip", share=110, wiring=Wiring.PROXIED, victims=USERS, strike=bit_flip, alters=True),
     Kind(name="clock jump", share=50, wiring=Wiring.PROXIED, victims=(CONTROLLER, *PEERS), strike=clock_jump),
-    Kind(name="partition", share=90, wiring=Wiring.CABLED, victims=USERS, strike=partition),
+    Kind(name="partition", share=100, wiring=Wiring.CABLED, victims=USERS, strike=partition),
 )
