@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 CHUNK_BYTES = 65536
 QUEUED_CHUNKS = 64
+END_WITHIN_S = 5.0
 #: Closing a socket that lingers for no time sends a reset instead of an orderly end.
 RESET_AT_ONCE = struct.pack("ii", 1, 0)
 
@@ -34,6 +35,7 @@ class ChaosProxy:
         self._passing.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
+        self._stopped = False
 
     async def start(self) -> None:
         """Listen at a free port of the loopback interface."""
@@ -56,8 +58,9 @@ class ChaosProxy:
         """Flip one bit of the next chunk that passes, in either direction."""
         self._flips_due += 1
 
-    async def stop(self) -> None:
-        """Stop listening and reset what is connected."""
+    def stop(self) -> None:
+        """Stop listening and reset what is connected; to be called in the relays' own thread."""
+        self._stopped = True
         if self._server is not None:
             self._server.close()
         self._abort()
@@ -76,6 +79,8 @@ class ChaosProxy:
             return
         ends = {writer, upstream_writer}
         self._writers |= ends
+        if self._stopped:
+            self._abort()
         ways = [asyncio.ensure_future(self._way(reader, upstream_writer))]
         ways.append(asyncio.ensure_future(self._way(upstream_reader, writer)))
         try:
@@ -144,8 +149,7 @@ def chaos_proxies(seed: int) -> Iterator[Callable[[int], ChaosProxy]]:
 
 async def _end(proxies: list[ChaosProxy]) -> None:
     for proxy in proxies:
-        await proxy.stop()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+        proxy.stop()
+    await asyncio.sleep(0)  # what was accepted last has its task now
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=END_WITHIN_S)  # relays end with their connections
