@@ -78,6 +78,7 @@ class Job:
     started_s: float = 0.0
     epochs: list[int] = field(default_factory=list)
     sweep_latency_ms: list[float] = field(default_factory=list)
+    abandoned: tuple[Reason, str] | None = None
 
     @property
     def plan(self) -> Plan:
@@ -112,6 +113,20 @@ class Job:
         self.localization = self.plan.scheme.locate()
         self.started_s = now_s
         return True
+
+    def abandon(self, reason: Reason, text: str, now_s: float) -> None:
+        """Give up all that is left, for good: nothing of it waits for air or answers any more."""
+        if self.abandoned is not None:
+            return
+        self.abandoned = reason, text
+        if self.at < 0:
+            self.begin_next(now_s)
+        self.stage = Stage.DONE
+
+    def skip(self, now_s: float) -> None:
+        """Go past a localization that was given up."""
+        self.begin_next(now_s)
+        self.stage = Stage.DONE
 
     def want(self, request: Request, now_s: float) -> None:
         """Wait for the air with this request."""
