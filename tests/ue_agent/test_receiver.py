@@ -223,12 +223,11 @@ async def test_receiver_whose_connection_broke_the_transport_asks_on_a_new_one(m
     async with asyncio.timeout(TIMEOUT_S):
         await strangers.met.wait()
     await strangers.leave()
-    emulator = Router(
-        context.air,
-        lambda route, _frames: emulator.send(route, encode(Envelope(session=0, message=grid(3)))),
-        lambda _route: None,
-        max_frame_bytes=8192,
-    )
+
+    def answer(route: bytes, _frames: list[bytes]) -> None:
+        emulator.send(route, encode(Envelope(session=0, message=grid(3))))
+
+    emulator = Router(context.air, answer, lambda _route: None, max_frame_bytes=8192)
     async with asyncio.timeout(TIMEOUT_S):
         assert await received.get() == 3
     listening.close()
