@@ -45,6 +45,7 @@ class Fault:
     The first fix after it may have been under way before: only a user's second one counts.
     """
 
+    victim: str
     wound: Wound
     hit: frozenset[str]
     heals_at_s: float
@@ -122,12 +123,19 @@ class Batch:
         busy = frozenset[str]().union(*(fault.hit for fault in self._active))
         free = [victim for victim in self._kind.victims if hit_users(victim) <= self._sound - busy]
         if not free:
+            self._wait_in_vain(now_s)
             return
         victim = self._rng.choice(free)
         wound = self._kind.strike(self._bed, victim, self._rng)
         self._left -= 1
-        self._active.append(Fault(wound, hit_users(victim), heals_at_s=now_s + wound.lasts_s))
+        self._active.append(Fault(victim, wound, hit_users(victim), heals_at_s=now_s + wound.lasts_s))
         self._next_s = time.monotonic() + self._rng.uniform(0.2, 0.6)
+
+    def _wait_in_vain(self, now_s: float) -> None:
+        """End the batch if nobody is hit any more and nobody is located either."""
+        if not self._active and now_s - self._next_s > RECOVERY_BOUND_S:
+            self.tally.break_([f"located of all users: {sorted(self._sound)}; {self._left} faults are left out"])
+            self._left = 0
 
     def _heal(self) -> None:
         for fault in self._active:
@@ -167,9 +175,11 @@ class Batch:
         self.tally.break_([f"{', '.join(missing)} not located {RECOVERY_BOUND_S:g} s after the fault"])
         self.tally.recovery_s.append(RECOVERY_BOUND_S)
         self._over(fault)
-        for ue in missing:
-            self._bed.kill(ue)
-            self._bed.start_part(ue)
+        self._bed.kill(fault.victim)
+        if fault.victim == CONTROLLER:
+            self.tally.break_(self._bed.next_controller())
+        else:
+            self._bed.start_part(fault.victim)
 
     def _over(self, fault: Fault) -> None:
         self._active.remove(fault)

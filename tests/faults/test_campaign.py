@@ -22,7 +22,7 @@ def test_two_users_at_least_are_healthy_while_users_are_hit() -> None:
 
 
 def test_user_has_recovered_with_the_second_fix_after_the_fault_ended() -> None:
-    fault = Fault(Wound(), frozenset({"ue-1"}), heals_at_s=0.0)
+    fault = Fault("ue-1", Wound(), frozenset({"ue-1"}), heals_at_s=0.0)
     assert not fault.located("ue-1"), "the fault lasts"
     fault.healed_s = 0.0
     assert not fault.located("ue-2"), "nobody hit"
