@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -27,6 +28,9 @@ OnReceived = Callable[[int, ComplexArray], None]
 ENTRY_POINTS = "nftestbed.receivers"
 ASK_AGAIN_S = 0.05
 LONGEST_WAIT_S = 0.8
+#: How long an emulator may say nothing before its connection is taken for broken: first, and at last if none is better.
+FIRST_PATIENCE_S = 3.0
+LONGEST_PATIENCE_S = 48.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +80,17 @@ class EmulatedReceiver:
         self._on_received = on_received
         self._wanted: int | None = None
         self._timer: asyncio.TimerHandle | None = None
-        limit = largest_frame_bytes(context.facts)
-        self._dealer = Dealer(context.air, self._on_frames, max_frame_bytes=limit)
+        self._loop = asyncio.get_running_loop()
+        self._heard_s, self._patience_s = self._loop.time(), FIRST_PATIENCE_S
+        self._open = partial(Dealer, context.air, self._on_frames, max_frame_bytes=largest_frame_bytes(context.facts))
+        self._dealer = self._open()
 
     def listen(self, epoch: int) -> None:
         """Ask for the pilot of this epoch."""
         if self._wanted == epoch and self._timer is not None:
             return  # an answer that named an older epoch: the timer asks again
+        if self._wanted is None:
+            self._heard_s = self._loop.time()  # nobody has to answer who was not asked
         self._wanted = epoch
         self._ask(ASK_AGAIN_S)
 
@@ -90,8 +98,17 @@ class EmulatedReceiver:
         self._cancel_timer()
         if self._wanted is None:
             return
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._ask, min(2 * wait_s, LONGEST_WAIT_S))
+        if self._loop.time() - self._heard_s > self._patience_s:
+            self._reopen()
+        self._timer = self._loop.call_later(wait_s, self._ask, min(2 * wait_s, LONGEST_WAIT_S))
         self._dealer.send(encode(Envelope(session=0, message=Listen(ue=self._ue, epoch=self._wanted))))
+
+    def _reopen(self) -> None:
+        """Ask on a new connection: one that broke ZeroMQ's own protocol is never made again, and nobody is told."""
+        logger.info("nothing heard on the air link for %g s; connecting anew", self._patience_s)
+        broken, self._dealer = self._dealer, self._open()
+        broken.close()
+        self._heard_s, self._patience_s = self._loop.time(), min(2 * self._patience_s, LONGEST_PATIENCE_S)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -104,6 +121,7 @@ class EmulatedReceiver:
         except PeerFaultError as fault:
             logger.warning("refused from the air link: %s", fault)
             return
+        self._heard_s, self._patience_s = self._loop.time(), FIRST_PATIENCE_S
         if isinstance(message, Silence):
             logger.debug("silence: %s", message.text)
         elif isinstance(message, Grid):

@@ -117,6 +117,11 @@ class Process:
             reader.start()
 
     @property
+    def status(self) -> int | None:
+        """Return the exit status; None while the process runs."""
+        return self._popen.poll()
+
+    @property
     def errors(self) -> str:
         """Return what the process has said on standard error so far."""
         return "".join(self.err)

@@ -1,6 +1,7 @@
 """The receiver seam: how a driver is found, and how long the emulated one asks."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -10,6 +11,8 @@ import pytest
 from protocol.codec import Envelope, decode, encode
 from protocol.messages import Grid, Listen, Message, Silence
 from protocol.testbed import default_facts
+from protocol.transport import Router
+from tests.qualification.processes import free_ports
 from ue_agent import receiver
 from ue_agent.receiver import ENTRY_POINTS, ComplexArray, EmulatedReceiver, ReceiverContext, receiver_factory
 
@@ -180,3 +183,53 @@ async def test_frames_that_are_no_message_are_ignored(
     assert antenna.received == []
     assert "refused from the air link" in caplog.text
     antenna.receiver.close()
+
+
+class Strangers:
+    """A server that speaks no ZMTP to whoever connects."""
+
+    def __init__(self) -> None:
+        self.met = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, port: int) -> None:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", port)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\xff" + bytes(8) + b"\x7f\x09" + b"?" * 64)  # a greeting of a version that there is not
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(4096):
+                pass  # until the other end has understood that it is no use
+        self.met.set()
+        writer.close()
+
+    async def leave(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+
+@pytest.mark.asyncio
+async def test_receiver_whose_connection_broke_the_transport_asks_on_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libzmq never connects again after an answer that is not its protocol, such as a wrong bit in a greeting."""
+    monkeypatch.setattr(receiver, "FIRST_PATIENCE_S", 0.3)  # the real one only makes the test slower
+    received: asyncio.Queue[int] = asyncio.Queue()
+    (port,) = free_ports(1)
+    context = ReceiverContext(ue="ue-a", facts=FACTS, air=f"tcp://127.0.0.1:{port}", options={})
+    strangers = Strangers()
+    await strangers.listen(port)
+    listening = EmulatedReceiver(context, lambda epoch, _samples: received.put_nowait(epoch))
+    listening.listen(3)
+    async with asyncio.timeout(TIMEOUT_S):
+        await strangers.met.wait()
+    await strangers.leave()
+
+    def answer(route: bytes, _frames: list[bytes]) -> None:
+        emulator.send(route, encode(Envelope(session=0, message=grid(3))))
+
+    emulator = Router(context.air, answer, lambda _route: None, max_frame_bytes=8192)
+    async with asyncio.timeout(TIMEOUT_S):
+        assert await received.get() == 3
+    listening.close()
+    emulator.close()
+    await asyncio.sleep(0)  # the loop lets go of the descriptors
