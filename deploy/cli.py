@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli_keys import keys
 from deploy.cli_training import card, train
 
 if TYPE_CHECKING:
@@ -215,6 +216,7 @@ def bench(
 
 app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out models")(train)
 app.command(epilog="Example: nftestbed card models/convnext-element.onnx --users 500")(card)
+app.add_typer(keys)
 
 
 def _print_json(document: object) -> None:

@@ -14,6 +14,8 @@ import structlog
 from protocol.config import ConfigError, LoadedTestbed, read_testbed
 from protocol.transport import end_transport
 
+logger = logging.getLogger(__name__)
+
 SUPERVISED = "NFTESTBED_SUPERVISOR_PID"
 PARENT_CHECK_S = 0.5
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -77,7 +79,12 @@ def serve_testbed(
     """Read a testbed file and run a process's main task on it; a wrong file is told in one line, with status 2."""
     set_up_logging(process, run_directory, quiet=quiet)
     try:
-        return run_until_stopped(serve(read_testbed(path)), stopped=stopped)
+        loaded = read_testbed(path)
+        for endpoint in loaded.file.links.exposed:
+            logger.warning(
+                "%s is INSECURE: whoever reaches it can read and steer this testbed (insecure: true)", endpoint
+            )
+        return run_until_stopped(serve(loaded), stopped=stopped)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
         return 2

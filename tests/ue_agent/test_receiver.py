@@ -45,7 +45,7 @@ class FakeDealer:
 
     def __init__(self, endpoint: str, on_frames: Callable[[bytes, list[bytes]], None], *, max_frame_bytes: int) -> None:
         self.asked: asyncio.Queue[Listen] = asyncio.Queue()
-        self.closed = False
+        self.closed = self.kept_out = False
         self._on_frames = on_frames
 
     def send(self, frames: Sequence[bytes | memoryview]) -> None:
@@ -59,7 +59,7 @@ class FakeDealer:
     def answer_frames(self, frames: list[bytes]) -> None:
         self._on_frames(b"", frames)
 
-    def close(self) -> None:
+    def close(self, linger_s: float = 0.2) -> None:
         self.closed = True
 
     async def next_epoch(self) -> int:
@@ -74,11 +74,11 @@ class Antenna:
         self.received: list[tuple[int, ComplexArray]] = []
         dealers: list[FakeDealer] = []
 
-        def dealer(endpoint: str, on_frames: Callable[..., None], *, max_frame_bytes: int) -> FakeDealer:
+        def dealer(endpoint: str, on_frames: Callable[..., None], *, max_frame_bytes: int, keys: None) -> FakeDealer:
             dealers.append(FakeDealer(endpoint, on_frames, max_frame_bytes=max_frame_bytes))
             return dealers[-1]
 
-        monkeypatch.setattr(receiver, "Dealer", dealer)
+        monkeypatch.setattr(receiver, "dealer", dealer)
         monkeypatch.setattr(receiver, "ASK_AGAIN_S", 0.001)  # the real one only makes the tests slower
         context = ReceiverContext(ue="ue-a", facts=FACTS, air="ipc://air", options={})
         self.receiver = EmulatedReceiver(context, lambda epoch, samples: self.received.append((epoch, samples)))
