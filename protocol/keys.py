@@ -90,6 +90,7 @@ class AllowList:
             self._by_key = self._read()
         except KeyFileError as error:
             self._by_key, self.complaint = {}, str(error)
+            self._stamp = None  # it may have been for want of a descriptor: look again
         return before != (self._by_key, self.complaint)
 
     def _read(self) -> Mapping[str, Identity]:
