@@ -20,7 +20,6 @@ from protocol.errors import PeerFaultError
 from protocol.keys import ClientKeys
 from protocol.messages import Grid, Listen, Silence
 from protocol.testbed import TestbedFacts
-from protocol.transport import Dealer
 
 logger = logging.getLogger(__name__)
 
