@@ -13,6 +13,7 @@ import zmq
 
 from protocol import messages as msg
 from protocol.codec import Envelope, Frame, decode, encode
+from protocol.keys import ClientKeys
 from protocol.messages import FeedbackKind, Hello, Message, UeCapabilities
 from protocol.testbed import TestbedFacts
 from tests.qualification.processes import PATIENCE_S
@@ -36,13 +37,16 @@ def header_of(message: Message, **changes: object) -> bytes:
 
 
 class RawPeer:
-    """A connection to a controller; with `open_as` also a session."""
+    """A connection to a controller, with keys if it is given any; with `open_as` also a session."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
         self.session = time.time_ns() // 1000
         self.heard: list[Message] = []
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
+        if keys is not None:
+            self._socket.curve_secretkey, self._socket.curve_serverkey = keys.secret.encode(), keys.server.encode()
+            self._socket.curve_publickey = zmq.curve_public(keys.secret.encode())
         self._socket.connect(endpoint)
         self._sequence = self._acknowledged = 0
         self._is_open = False
@@ -72,6 +76,14 @@ class RawPeer:
         """Send the same frames again and again, as fast as they are taken."""
         for _ in range(times):
             self.say_frames(*frames)
+
+    def begin_frames(self, frame: Frame) -> None:
+        """Send a frame of a message that is not ended."""
+        self._socket.send(frame, zmq.SNDMORE)
+
+    def give_up(self) -> None:
+        """Drop what has not left yet."""
+        self._socket.close(linger=0)
 
     def say(self, message: Message, *, sequence: int | None = None) -> int:
         """Send a message in the session, by default with the next sequence number; return that number."""
