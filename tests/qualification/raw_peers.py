@@ -77,14 +77,6 @@ class RawPeer:
         for _ in range(times):
             self.say_frames(*frames)
 
-    def begin_frames(self, frame: Frame) -> None:
-        """Send a frame of a message that is not ended."""
-        self._socket.send(frame, zmq.SNDMORE)
-
-    def give_up(self) -> None:
-        """Drop what has not left yet."""
-        self._socket.close(linger=0)
-
     def say(self, message: Message, *, sequence: int | None = None) -> int:
         """Send a message in the session, by default with the next sequence number; return that number."""
         if sequence is None:

@@ -32,6 +32,7 @@ RECOVERY_S = 20.0
 HUGE_BYTES = 64 * MIB
 HUGE_PEERS = 4
 LIMIT_MIB = 1024
+PATIENT = {"gather_s": 300.0}  # the run waits for its peers as long as the test takes
 
 #: A controller that may hold few descriptors; the process itself raises its limit as far as this.
 FEW_DESCRIPTORS = f"""
@@ -42,6 +43,9 @@ runpy.run_module("bs_controller", run_name="__main__")
 """
 #: ZMTP 3.1, mechanism CURVE, as a client (RFC 23), and the head of a command with a length in eight bytes.
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
+NULL_GREETING = GREETING.replace(b"CURVE", b"NULL\0")
+READY = b"\x04\x1c\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
+UNFINISHED = b"\x03" + struct.pack(">Q", MAX_HEADER_BYTES) + bytes(MAX_HEADER_BYTES)  # more is to come
 HUGE_COMMAND = b"\x06" + struct.pack(">Q", HUGE_BYTES)
 
 
@@ -83,7 +87,7 @@ def is_cut(one: socket.socket) -> bool:
 
 @pytest.mark.clause("10.6")
 def test_silent_connections_beyond_all_descriptors_are_freed_and_an_enrolled_ue_gets_in(lab_of: LabFactory) -> None:
-    lab, ring = with_keys(lab_of)
+    lab, ring = with_keys(lab_of, controller=PATIENT)
     controller = lab.start("-c", FEW_DESCRIPTORS, str(lab.file), "--run-dir", str(lab.run_directory))
     controller.said("listening at")
     with silent(lab, SILENT) as held:
@@ -93,9 +97,23 @@ def test_silent_connections_beyond_all_descriptors_are_freed_and_an_enrolled_ue_
     assert "Traceback" not in controller.errors
 
 
+def sends(peer: socket.socket, data: bytes) -> bool:
+    """Return whether the other end takes data still."""
+    try:
+        peer.sendall(data)
+    except OSError:
+        return False
+    return True
+
+
+def sent_before_the_cut(peer: socket.socket) -> int:
+    """Send the body of a huge command until the other end hangs up; return how much it took."""
+    return next((sent for sent in range(0, HUGE_BYTES, MIB) if not sends(peer, bytes(MIB))), HUGE_BYTES)
+
+
 @pytest.mark.clause("10.6")
 def test_huge_command_before_authentication_takes_no_memory(lab_of: LabFactory) -> None:
-    lab, ring = with_keys(lab_of)
+    lab, ring = with_keys(lab_of, controller=PATIENT)
     controller = lab.controller()
     joins_within_s(lab, ring)
     before_bytes = resident_bytes(controller)
@@ -103,9 +121,8 @@ def test_huge_command_before_authentication_takes_no_memory(lab_of: LabFactory) 
         for peer in peers:
             peer.settimeout(10.0)
             peer.sendall(GREETING)
-            with pytest.raises(OSError, match="(reset|Broken pipe)"):
-                for _ in range(HUGE_BYTES // MIB):
-                    peer.sendall(HUGE_COMMAND + bytes(MIB))
+            peer.sendall(HUGE_COMMAND)
+            assert sent_before_the_cut(peer) < HUGE_BYTES, "the connection was not cut"
         grown_mib = (resident_bytes(controller) - before_bytes) / MIB
     assert grown_mib < 16, f"{HUGE_PEERS} commands of {HUGE_BYTES // MIB} MiB: {grown_mib:.1f} MiB more"
 
@@ -114,21 +131,19 @@ def test_huge_command_before_authentication_takes_no_memory(lab_of: LabFactory) 
 def test_message_that_never_ends_ends_the_process_in_order_before_the_machine_is_full(
     lab_of: LabFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Without keys: libzmq sends no message before it is whole, and a peer of one's own would have to speak CURVE.
     monkeypatch.setenv(MEMORY_LIMIT, str(LIMIT_MIB))
-    lab, ring = with_keys(lab_of)
+    lab = lab_of(controller=PATIENT)
     controller = lab.controller()
-    frame = bytes(MAX_HEADER_BYTES)
-    with RawPeer(lab.control, ring.client("ue-2")) as peer:
-        highest_bytes = 0
-        while controller.is_running:
-            for _ in range(1000):
-                peer.begin_frames(frame)
+    highest_bytes = 0
+    with silent(lab, 1) as (peer,):
+        peer.sendall(NULL_GREETING + READY)
+        while controller.is_running and sends(peer, 1000 * UNFINISHED):
             highest_bytes = max(highest_bytes, _resident_or_none(controller))
-        peer.give_up()
-    assert controller.ended() == 1
+        assert controller.ended() == 1, controller.errors
     controller.said(f"expected at most {LIMIT_MIB} MiB of memory (NFTESTBED_MEMORY_LIMIT_MIB), got ")
-    # a quarter of a second between two looks, and what is read meanwhile
-    assert highest_bytes < 2 * LIMIT_MIB * MIB, f"limit {LIMIT_MIB} MiB, held at most {highest_bytes / MIB:.0f} MiB"
+    # a quarter of a second between two looks, and what comes meanwhile
+    assert LIMIT_MIB <= highest_bytes / MIB < 2 * LIMIT_MIB, f"limit {LIMIT_MIB}, held {highest_bytes / MIB:.0f} MiB"
 
 
 def _resident_or_none(process: Process) -> int:
