@@ -138,7 +138,7 @@ def prove_closed(endpoint: str, server_key: str, handler: ZapHandler) -> None:
     probe = context.socket(zmq.DEALER)
     probe.set(zmq.LINGER, 0)
     handler.expected, secret = new_keypair()
-    _set_client_keys(probe, secret, server_key)
+    set_client_keys(probe, secret, server_key)
     monitor = probe.get_monitor_socket(HANDSHAKES)
     try:
         probe.connect(endpoint)
@@ -170,7 +170,8 @@ def _first_event(monitor: "zmq.Socket[bytes]", handler: ZapHandler) -> int:
     return 0
 
 
-def _set_client_keys(socket: "zmq.Socket[bytes]", secret: str, server_key: str) -> None:
+def set_client_keys(socket: "zmq.Socket[bytes]", secret: str, server_key: str) -> None:
+    """Let a socket connect with this secret key to the holder of that public key."""
     socket.setsockopt(zmq.CURVE_SECRETKEY, secret.encode())
     socket.setsockopt(zmq.CURVE_PUBLICKEY, public_key(secret).encode())
     socket.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())
@@ -185,7 +186,7 @@ class KeyedDealer(Dealer):
         super().__init__(endpoint, on_frames, max_frame_bytes=max_frame_bytes + OVERHEAD_BYTES)
 
     def _secure(self) -> None:
-        _set_client_keys(self._socket, self._keys.secret, self._keys.server)
+        set_client_keys(self._socket, self._keys.secret, self._keys.server)
         self._monitor = self._socket.get_monitor_socket(HANDSHAKES)
         self._monitor_descriptor = int(self._monitor.get(zmq.FD))
         self._loop.add_reader(self._monitor_descriptor, self._watch)

@@ -40,7 +40,13 @@ class Keyring:
 
     def client(self, name: str, server: str = CONTROLLER) -> ClientKeys:
         """Return what an end needs that connects as `name`."""
-        return ClientKeys(secret=read_secret(self.folder, name), server=self.public(server), server_name=server)
+        return self.client_in(self.folder, name, server)
+
+    @staticmethod
+    def client_in(folder: Path, name: str, server: str = CONTROLLER) -> ClientKeys:
+        """Return the same of a folder that was made before."""
+        public = read_public(folder / f"{server}.public")
+        return ClientKeys(secret=read_secret(folder, name), server=public, server_name=server)
 
 
 def stranger(server: str) -> ClientKeys:

@@ -107,7 +107,7 @@ class Rejected:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         if server_key is not None:
-            curve._set_client_keys(self.socket, secret or new_keypair()[1], server_key)
+            curve.set_client_keys(self.socket, secret or new_keypair()[1], server_key)
         self.monitor = self.socket.get_monitor_socket(curve.HANDSHAKES)
         self.socket.connect(endpoint)
         self.socket.send_multipart([b"let me in"], zmq.NOBLOCK)  # it waits for a connection, for ever

@@ -13,6 +13,7 @@ import zmq
 
 from protocol import messages as msg
 from protocol.codec import Envelope, Frame, decode, encode
+from protocol.curve import set_client_keys
 from protocol.keys import ClientKeys
 from protocol.messages import FeedbackKind, Hello, Message, UeCapabilities
 from protocol.testbed import TestbedFacts
@@ -45,8 +46,7 @@ class RawPeer:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         if keys is not None:
-            self._socket.curve_secretkey, self._socket.curve_serverkey = keys.secret.encode(), keys.server.encode()
-            self._socket.curve_publickey = zmq.curve_public(keys.secret.encode())
+            set_client_keys(self._socket, keys.secret, keys.server)
         self._socket.connect(endpoint)
         self._sequence = self._acknowledged = 0
         self._is_open = False
