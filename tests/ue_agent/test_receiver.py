@@ -82,7 +82,12 @@ class Antenna:
         monkeypatch.setattr(receiver, "ASK_AGAIN_S", 0.001)  # the real one only makes the tests slower
         context = ReceiverContext(ue="ue-a", facts=FACTS, air="ipc://air", options={})
         self.receiver = EmulatedReceiver(context, lambda epoch, samples: self.received.append((epoch, samples)))
-        (self.dealer,) = dealers
+        self.dealers = dealers
+
+    @property
+    def dealer(self) -> FakeDealer:
+        """Return the newest socket."""
+        return self.dealers[-1]
 
     @property
     def epochs(self) -> list[int]:
@@ -179,4 +184,48 @@ async def test_frames_that_are_no_message_are_ignored(
     antenna.dealer.answer_frames([b"\xc1"])  # the one byte that msgpack never uses
     assert antenna.received == []
     assert "refused from the air link" in caplog.text
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_receiver_that_hears_nothing_at_all_takes_a_new_socket_and_goes_on_asking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receiver, "FIRST_PATIENCE_S", 0.01)  # the real one only makes the test slower
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(antenna.dealers) < 3:  # noqa: ASYNC110 - the timer is the receiver's own
+            await asyncio.sleep(0.001)
+    assert await antenna.dealer.next_epoch() == 3
+    assert [dealer.closed for dealer in antenna.dealers] == [True, True, False]
+    antenna.dealer.answer(grid(3))
+    assert antenna.epochs == [3]
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_receiver_that_is_answered_with_silence_keeps_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "FIRST_PATIENCE_S", TIMEOUT_S)
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    antenna.receiver._unanswered_since_s = float("-inf")
+    antenna.receiver._connected_s = float("-inf")
+    antenna.dealer.answer(Silence(epoch=3, text="nothing is on the air"))
+    for _ in range(3):
+        await antenna.dealer.next_epoch()
+    assert len(antenna.dealers) == 1
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_receiver_that_was_kept_out_long_ago_takes_a_new_socket_with_its_next_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.dealer.kept_out = True
+    antenna.receiver._connected_s -= 2 * receiver.LONGEST_PATIENCE_S
+    antenna.receiver.listen(3)
+    assert await antenna.dealer.next_epoch() == 3
+    assert [dealer.closed for dealer in antenna.dealers] == [True, False]
     antenna.receiver.close()
