@@ -77,6 +77,10 @@ class RawPeer:
         for _ in range(times):
             self.say_frames(*frames)
 
+    def give_up(self) -> None:
+        """Close, and drop what has not left."""
+        self._socket.close(linger=0)
+
     def say(self, message: Message, *, sequence: int | None = None) -> int:
         """Send a message in the session, by default with the next sequence number; return that number."""
         if sequence is None:

@@ -86,7 +86,7 @@ def _unheard(lab: Lab, strangers: Mapping[str, ClientKeys | None]) -> dict[str, 
         for peer in peers.values():
             peer.say(hello(lab.facts, "ue-2"))
         for peer in peers.values():
-            peer.stays_until(lambda heard=peer.heard: bool(heard), DEAF_S)
+            peer.stays_until(lambda: any(one.heard for one in peers.values()), DEAF_S)
             peer.give_up()
         return {name: peer.heard for name, peer in peers.items()}
 
