@@ -3,6 +3,7 @@
 Frames are built with the product's codec, so that a test can break exactly one rule at a time.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -76,6 +77,12 @@ class RawPeer:
         """Send the same frames again and again, as fast as they are taken."""
         for _ in range(times):
             self.say_frames(*frames)
+
+    def tries(self, message: Message) -> None:
+        """Say something, unless ZeroMQ has given this connection up for good already, where saying would wait for ever."""
+        frames = encode(Envelope(session=self.session, message=message))
+        with contextlib.suppress(zmq.Again):
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
 
     def give_up(self) -> None:
         """Close, and drop what has not left."""

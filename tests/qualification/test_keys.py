@@ -84,7 +84,7 @@ def _unheard(lab: Lab, strangers: Mapping[str, ClientKeys | None]) -> dict[str, 
     with ExitStack() as stack:
         peers = {name: stack.enter_context(RawPeer(lab.control, keys)) for name, keys in strangers.items()}
         for peer in peers.values():
-            peer.say(hello(lab.facts, "ue-2"))
+            peer.tries(hello(lab.facts, "ue-2"))
         for peer in peers.values():
             peer.stays_until(lambda: any(one.heard for one in peers.values()), DEAF_S)
             peer.give_up()
@@ -256,7 +256,7 @@ def test_air_link_answers_each_key_about_its_own_antenna_alone(lab_of: LabFactor
     for keys in (None, stranger(ring.public("radio")), ring.client("radio", "radio")):
         with RawPeer(air, keys) as peer:
             peer.session = 0
-            peer.say(msg.Listen(ue="ue-1", epoch=1))
+            peer.tries(msg.Listen(ue="ue-1", epoch=1))
             assert not peer.stays_until(lambda: bool(peer.heard), DEAF_S), "radio role and strangers hear nothing"
 
 
