@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli_conform import conform
 from deploy.cli_keys import keys
 from deploy.cli_training import card, train
 
@@ -215,6 +216,7 @@ def bench(
 
 
 app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out models")(train)
+app.command(epilog="Example: nftestbed conform ue --case 'ue/session/*' --html report.html")(conform)
 app.command(epilog="Example: nftestbed card models/convnext-element.onnx --users 500")(card)
 app.add_typer(keys)
 

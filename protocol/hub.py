@@ -23,6 +23,7 @@ FAULT_WINDOW_S = 10.0
 MAX_RATE_HZ = 20_000.0
 STALL_S = 0.5
 MAX_STRANGER_REFUSALS_HZ = 50
+REMEMBERED_S = 60.0  # longer than a connection holds on to what was said on it
 FINAL_CLAUSES = frozenset({"4.2", "4.3", "4.4", "10.3"})
 
 Route = bytes
@@ -74,6 +75,7 @@ class SessionTable:
         self._digest = admission.facts.digest()
         self._by_route: dict[Route, _Peer] = {}
         self._by_name: dict[str, _Peer] = {}
+        self._ended: dict[str, tuple[int, float]] = {}  # name: number of its last session, when it was heard last
         self._ticked_s = float("inf")
         self._strangers_from_s = float("-inf")
         self._strangers_answered = 0
@@ -207,8 +209,8 @@ class SessionTable:
             self._welcome(known, now_s, outcome)
             return
         self._admit(hello)
-        if known is not None and envelope.session <= known.delivery.session:
-            raise PeerFaultError("4.5", f"session {envelope.session} of {hello.name} is not newer than the open one")
+        if envelope.session <= (newest := self._newest(hello.name, now_s)):
+            raise PeerFaultError("4.5", f"session {envelope.session} of {hello.name} is not newer than {newest}")
         if known is not None:
             self._close(known, "a newer session of the same peer", outcome)
         if len(self._by_name) >= MAX_SESSIONS:
@@ -220,6 +222,14 @@ class SessionTable:
         self._by_route[route] = self._by_name[hello.name] = peer
         self._welcome(peer, now_s, outcome)
         outcome.events.append(Opened(name=hello.name, hello=hello))
+
+    def _newest(self, name: str, now_s: float) -> int:
+        """Return the number that a new session must exceed: a hello may come again after its session has ended."""
+        known = self._by_name.get(name)
+        if known is not None:
+            return known.delivery.session
+        number, heard_s = self._ended.get(name, (0, now_s))
+        return number if now_s - heard_s < REMEMBERED_S else 0
 
     def _admit(self, hello: msg.Hello) -> None:
         if msg.PROTOCOL_VERSION not in hello.versions:
@@ -250,8 +260,7 @@ class SessionTable:
         session = envelope.session if envelope else 0
         if envelope is not None and isinstance(envelope.message, msg.Hello) and not fault.clause.startswith("10."):
             name = envelope.message.name  # unless it is not the sender's
-            known = self._by_name.get(name)
-            session = known.delivery.session if known and fault.clause == "4.5" else session
+            session = self._newest(name, now_s) if fault.clause == "4.5" else session
         outcome.events.append(faulted(name, fault))
         if envelope is None or not isinstance(envelope.message, msg.Refusal):  # two peers must not refuse for ever
             refusal = msg.Refusal(clause=fault.clause, text=fault.text[:1024], final=fault.clause in FINAL_CLAUSES)
@@ -275,6 +284,7 @@ class SessionTable:
         self.counters["sessions_closed"] += 1
         self.counters["resent"] += peer.delivery.resent
         del self._by_route[peer.route], self._by_name[peer.name]
+        self._ended[peer.name] = (peer.delivery.session, peer.heard_s)
         outcome.events.append(Closed(name=peer.name, reason=reason))
 
     def lost_route(self, route: Route) -> HubOutcome:
@@ -298,8 +308,9 @@ class SessionTable:
         stalled_s = now_s - self._ticked_s
         self._ticked_s = now_s
         for peer in list(self._by_name.values()):
-            if stalled_s > STALL_S:
-                peer.heard_s += stalled_s  # we were not listening; what was said meanwhile is still queued
+            if stalled_s >= STALL_S:
+                # we were not listening; what was said meanwhile is still queued, or read just now
+                peer.heard_s = min(peer.heard_s + stalled_s, now_s)
             if now_s - peer.heard_s > self._admission.liveness_s:
                 self._close(peer, f"nothing heard for {self._admission.liveness_s:g} s", outcome)
                 continue

@@ -78,7 +78,9 @@ class PeerLink:
     async def _one_session(self) -> None:
         self._opened = False
         self._closed.clear()
-        self._session = PeerSession(self._hello, time.time_ns() // 1000, time.monotonic())
+        earlier = 0 if self._session is None else self._session.session  # ahead of the clock after a refusal by 4.5
+        number = max(time.time_ns() // 1000, earlier + 1)
+        self._session = PeerSession(self._hello, number, time.monotonic())
         self._dealer = dealer(self._endpoint, self._on_frames, max_frame_bytes=self._max_frame_bytes, keys=self._keys)
         try:
             while not self._closed.is_set():
@@ -117,10 +119,14 @@ class PeerLink:
 
     def _apply(self, outcome: PeerOutcome) -> None:
         for envelope in outcome.send:
-            if self._dealer is not None:
-                self._dealer.send(encode(envelope))
+            if self._dealer is not None and not self._dealer.send(encode(envelope)):
+                self._not_sent(envelope)
         for event in outcome.events:
             self._react(event)
+
+    def _not_sent(self, envelope: Envelope) -> None:
+        if self._session is not None and isinstance(envelope.message, msg.Hello):
+            self._session.hello_not_sent()  # a new socket takes a moment to connect; anything else comes again by itself
 
     def _react(self, event: Event) -> None:
         match event:

@@ -144,18 +144,25 @@ class PeerSession:
         self._said_s = now_s
         return self._delivery.seal(message, now_s)
 
+    def hello_not_sent(self) -> None:
+        """Take note that the last hello found no connection, so that the next one need not wait."""
+        self._said_s = float("-inf")
+
     def receive(self, envelope: Envelope, now_s: float) -> PeerOutcome:
         """Take what came from the controller."""
         outcome = PeerOutcome()
         if self.state is State.CLOSED:
             return outcome  # it was under way when we gave up
         if isinstance(envelope.message, msg.Refusal):
+            if self.state is State.OPEN and envelope.session == self.session:
+                self._heard_s = now_s
+                self._delivery.accept(envelope, now_s)  # its header acknowledges, as every header does
             self._refused(envelope, outcome)
             return outcome
         if envelope.session != self.session:
             return outcome  # an answer to an earlier session of ours
-        if self.state is State.NEW and envelope.sequence:
-            return outcome  # it overtook the welcome; unacknowledged, it comes again
+        if self.state is State.NEW and not isinstance(envelope.message, msg.Welcome):
+            return outcome  # it overtook the welcome; unacknowledged, work comes again
         self._heard_s = now_s
         for message in self._delivery.accept(envelope, now_s):
             try:
@@ -192,7 +199,7 @@ class PeerSession:
         if refusal.final:
             self.state = State.CLOSED
             outcome.events.append(Closed(name=name, reason=f"{refusal.text} (SPEC {refusal.clause})", final=True))
-        elif refusal.clause == "4.5" and self.state is State.NEW:
+        elif refusal.clause == "4.5" and self.state is State.NEW and envelope.session >= self.session:
             # A newer number of our name is known, e.g. because the clock jumped: go above it and say hello again.
             self._delivery = Delivery(envelope.session + 1)
             self._said_s = float("-inf")

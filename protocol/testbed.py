@@ -145,7 +145,7 @@ class TestbedFacts(Fact, frozen=True):
     downlink: Downlink
     uplink: Uplink
     region: Region
-    speed_of_light_m_s: Positive = SPEED_OF_LIGHT_M_S
+    speed_of_light_m_s: Positive
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical JSON of all facts, as 64 hexadecimal digits."""
@@ -189,6 +189,7 @@ def default_facts(*, subcarriers: int = 2048, elements: int = 512, uplink_subcar
             array=SectorArray(elements=392, radius_m=1.0, half_sector_rad=np.pi / 3),
         ),
         region=Region(range_min_m=5.0, range_max_m=50.0, angle_min_rad=-np.pi / 3, angle_max_rad=np.pi / 3),
+        speed_of_light_m_s=SPEED_OF_LIGHT_M_S,
     )
 
 

@@ -264,10 +264,11 @@ class Dealer(_Socket):
     def _deliver(self, frames: list[bytes]) -> None:
         self._on_frames(b"", frames[: MAX_FRAMES + 1])
 
-    def send(self, frames: list[Frame]) -> None:
-        """Send now or not at all; the session sends again what was not acknowledged."""
-        if not self._try_send(frames):
-            self.dropped += 1
+    def send(self, frames: list[Frame]) -> bool:
+        """Send now or not at all, and return which; the session sends again what was not acknowledged."""
+        sent = self._try_send(frames)
+        self.dropped += not sent
+        return sent
 
 
 _own_contexts: "list[zmq.Context[zmq.Socket[bytes]]]" = []

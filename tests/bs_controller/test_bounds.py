@@ -20,6 +20,7 @@ from bs_controller.bounds import (
 from bs_controller.response import DownlinkResponse
 from bs_controller.sweeps import Trajectory
 from protocol.testbed import (
+    SPEED_OF_LIGHT_M_S,
     Downlink,
     LinearArray,
     Region,
@@ -53,6 +54,7 @@ TOY = TestbedFacts(
         array=SectorArray(elements=24, radius_m=1.0, half_sector_rad=np.pi / 3),
     ),
     region=Region(range_min_m=0.5, range_max_m=20.0, angle_min_rad=-1.0, angle_max_rad=1.0),
+    speed_of_light_m_s=SPEED_OF_LIGHT_M_S,
 )
 TOY_SWEEPS = (
     Trajectory(start_range_m=2.0, start_angle_rad=0.9, end_range_m=2.0, end_angle_rad=-0.9),

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import zmq
 
-from protocol.codec import Envelope, encode
+from protocol.codec import Envelope, decode, encode
 from protocol.hub import Admission
-from protocol.links import HubLink
-from protocol.messages import Role
+from protocol.links import HubLink, PeerLink
+from protocol.messages import Bye, Message, Refusal, Role, Welcome
 from protocol.session import Event, Faulted, Opened
-from protocol.transport import Dealer
+from protocol.transport import Dealer, Route, Router
 from tests.protocol.examples import FACTS, hello
 
 N_UE = 64
@@ -97,3 +97,38 @@ async def test_peers_that_begin_again_while_the_controller_is_stalled_join_once_
     assert [event for event in controller.events if isinstance(event, Faulted)] == []
     assert sorted(event.name for event in controller.events if isinstance(event, Opened)) == sorted(NAMES)
     assert controller.counters["left_behind"] == 2 * N_UE
+
+
+@pytest.mark.asyncio
+@pytest.mark.clause("4.1")
+async def test_peer_that_had_to_go_above_a_number_stays_above_it_in_its_next_session(tmp_path: Path) -> None:
+    endpoint, greetings = f"ipc://{tmp_path}/control", asyncio.Queue[tuple[Route, int]]()
+    router = Router(
+        endpoint,
+        lambda route, frames: greetings.put_nowait((route, decode(frames).session)),
+        lambda route: None,
+        max_frame_bytes=8192,
+    )
+    peer = asyncio.create_task(PeerLink(endpoint, hello("ue-1"), lambda _: None, lambda: None).run())
+
+    async def greeting_above(number: int) -> tuple[Route, int]:
+        while (greeting := await greetings.get())[1] <= number:
+            pass
+        return greeting
+
+    def say(route: Route, session: int, message: Message) -> None:
+        router.send(route, encode(Envelope(session=session, message=message)))
+
+    async with asyncio.timeout(WITHIN_S):
+        route, first = await greeting_above(0)
+        ahead = first + 10**12  # as if its clock had been ahead by twelve days
+        say(route, ahead, Refusal(clause="4.5", text="older"))
+        route, second = await greeting_above(ahead)
+        say(route, second, Welcome(version=1, heartbeat_s=1.0, liveness_s=3.0))
+        say(route, second, Bye(reason="again"))
+        while (greeting := await greetings.get())[1] == second:
+            pass
+    peer.cancel()
+    await asyncio.gather(peer, return_exceptions=True)
+    router.close()
+    assert greeting[1] > second

@@ -64,6 +64,15 @@ def test_hello_is_said_again_no_sooner_than_agreed(world: World) -> None:
     assert len(world.said_by_peers) == 1
 
 
+@pytest.mark.clause("4.1")
+def test_hello_that_never_left_is_said_at_the_next_step(world: World) -> None:
+    peer = world.join(hello())
+    assert [type(envelope.message) for envelope in peer.tick(world.now_s).send] == [msg.Hello]
+    peer.hello_not_sent()
+    assert [type(envelope.message) for envelope in peer.tick(world.now_s + STEP_S).send] == [msg.Hello]
+    assert peer.tick(world.now_s + 2 * STEP_S).send == []
+
+
 @pytest.mark.clause("4.2")
 def test_lost_welcome_is_said_again(world: World) -> None:
     world.lose = losing_first(msg.Welcome)
@@ -98,6 +107,13 @@ def test_work_before_the_welcome_is_our_fault(world: World) -> None:
 def test_work_for_a_stranger_is_our_fault(world: World) -> None:
     with pytest.raises(OurFaultError, match=r"SPEC 4\.1"):
         world.table.seal("ue-1", measure(1), world.now_s)
+
+
+@pytest.mark.clause("4.1")
+def test_peer_says_nothing_but_hello_before_the_welcome_whatever_comes(world: World) -> None:
+    peer = world.join(hello(), session=10)
+    outcome = peer.receive(Envelope(session=10, message=msg.Heartbeat(progress=1)), world.now_s)
+    assert (outcome.send, outcome.events) == ([], [])
 
 
 @pytest.mark.clause("4.9")
@@ -235,6 +251,35 @@ def test_connection_that_speaks_for_another_name_closes_the_first(world: World) 
     assert (world.hub_closed(), world.table.is_open("ue-2")) == (["ue-1"], True)
 
 
+@pytest.mark.clause("4.5")
+def test_hello_that_comes_again_after_its_session_has_ended_opens_nothing(world: World) -> None:
+    world.opened(session=10)
+    world.peer_says(msg.Bye(reason="done"))
+    (answer,) = world.to_hub(Envelope(session=10, message=hello())).send
+    assert (getattr(answer[1].message, "clause", None), answer[1].session) == ("4.5", 10)
+
+
+@pytest.mark.clause("4.5")
+def test_number_of_a_session_that_ended_long_ago_is_free_again(world: World) -> None:
+    world.opened(session=2**63 - 1)
+    world.peer_says(msg.Bye(reason="done"))
+    world.now_s += hub.REMEMBERED_S
+    world.opened(session=10, route=OTHER_ROUTE)
+
+
+@pytest.mark.clause("4.1")
+def test_session_of_number_zero_is_refused(world: World) -> None:
+    world.to_hub(Envelope(session=0, message=hello()))
+    assert not world.table.is_open("ue-1")
+
+
+@pytest.mark.clause("4.1")
+def test_number_of_a_session_never_goes_down(world: World) -> None:
+    peer = world.join(hello(), session=30)
+    peer.receive(Envelope(session=20, message=msg.Refusal(clause="4.5", text="late")), world.now_s)
+    assert peer.session == 30
+
+
 # --- liveness --------------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +335,26 @@ def test_stall_of_the_controller_is_not_the_silence_of_its_peers(world: World) -
     world.opened()
     world.from_hub(world.table.tick(world.now_s + 30.0))
     assert world.hub_closed() == []
+
+
+@pytest.mark.clause("4.11")
+def test_messages_read_after_a_stall_do_not_make_a_peer_live_longer(world: World) -> None:
+    world.opened()
+    world.now_s += 30.0
+    world.peer_says(msg.Heartbeat(progress=1))
+    world.from_hub(world.table.tick(world.now_s))
+    world.peers.clear()
+    world.step(2.0 + 2 * STEP_S)
+    assert world.hub_closed() == ["ue-1"]
+
+
+@pytest.mark.clause("4.11")
+def test_controller_that_says_nothing_but_refusals_is_heard(world: World) -> None:
+    peer = world.opened()
+    for _ in range(20):
+        world.hub_says("ue-1", msg.Refusal(clause="5.3", text="stale"))
+        world.step(0.2)
+    assert peer.state is State.OPEN
 
 
 # --- leaving ---------------------------------------------------------------------------------------------------------

@@ -123,6 +123,15 @@ def test_refusal_of_the_controller_is_not_answered(world: World) -> None:
     assert peer.receive(refusal, world.now_s).send == []
 
 
+@pytest.mark.clause("4.7")
+def test_refusal_acknowledges_as_every_header_does(world: World) -> None:
+    world.opened()
+    world.peer_says(peak(1))
+    world.hub_says("ue-1", msg.Refusal(clause="5.3", text="stale"))
+    world.step(1.0)
+    assert world.table.counters["duplicates"] == 0
+
+
 @pytest.mark.clause("9.1")
 def test_refusal_is_told_to_whom_it_concerns(world: World) -> None:
     world.opened()

@@ -22,6 +22,9 @@ ROOT = Path(protocol.__file__).parent.parent
 SPEC = (ROOT / "protocol" / "SPEC.md").read_text(encoding="utf-8")
 CODE = ("protocol", "bs_controller", "ue_agent", "emulator", "deploy")
 CLAUSES = re.findall(r"^- \*\*(\d+\.\d+)\*\* ", SPEC, re.MULTILINE)
+# A requirement names who is bound, and then what to do, by one keyword.
+REQUIREMENTS = re.findall(r"^  - \*\*(\d+\.\d+)\.(\d+)\*\* (.*(?:\n    .*)*)", SPEC, re.MULTILINE)
+KEYWORD = re.compile(r"\b(?:MUST|SHOULD)(?: NOT)?\b|\bMAY\b")
 SECTIONS = re.findall(r"^## (\d+)\. ", SPEC, re.MULTILINE)
 # A quoted number of a refusal, or a clause, list or range of clauses in prose; no clause ends in 0, version numbers do.
 IN_CODE = re.compile(r"\"([1-9]\d?\.[1-9]\d?)\"|SPEC (\d+(?:\.\d+)?(?:(?:, | and |-)\d+\.\d+)*)")
@@ -79,6 +82,23 @@ def count_of(section: str) -> int:
 
 def test_sections_are_numbered_without_a_gap() -> None:
     assert [str(number + 1) for number in range(len(SECTIONS))] == SECTIONS
+
+
+def test_requirements_of_each_clause_are_numbered_without_a_gap() -> None:
+    clauses = [clause for clause, _, _ in REQUIREMENTS]
+    expected = [(clause, str(number + 1)) for clause in CLAUSES for number in range(clauses.count(clause))]
+    assert [(clause, number) for clause, number, _ in REQUIREMENTS] == expected
+
+
+@pytest.mark.parametrize(("clause", "number", "text"), REQUIREMENTS)
+def test_requirement_has_one_keyword(clause: str, number: str, text: str) -> None:
+    assert len(KEYWORD.findall(text)) == 1, f"{clause}.{number}"
+
+
+def test_keyword_stands_in_requirements_alone() -> None:
+    in_requirements = sum(len(KEYWORD.findall(text)) for _, _, text in REQUIREMENTS)
+    explained = len(KEYWORD.findall(SPEC.split("## 1. ", 1)[0]))
+    assert len(KEYWORD.findall(SPEC)) == in_requirements + explained
 
 
 @pytest.mark.parametrize(("place", "number"), sorted(set(citations())))

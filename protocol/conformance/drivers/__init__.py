@@ -1,0 +1,1 @@
+"""The other side of each role under test."""

@@ -1,0 +1,150 @@
+"""What radio and UE under test have in common: they connect, say hello, and can be made to begin anew."""
+
+from collections.abc import Sequence
+
+from protocol.conformance.case import CannotRunError, NonconformityError
+from protocol.conformance.conversation import Conversation
+from protocol.conformance.headers import Said
+from protocol.conformance.rig import Rig
+from protocol.conformance.sockets import now_s
+
+START_WITHIN_S = 20.0
+AGAIN_WITHIN_S = 3.0  # the longest pause of SPEC 4.1.6 and a hello
+CROSSING_S = 0.7  # a hello that was under way when the welcome was said
+
+
+class PeerUnderTest(Conversation):
+    """The kit as a controller of one peer."""
+
+    def __init__(self, rig: Rig, may_say: frozenset[str]) -> None:
+        super().__init__(rig.pump, 0, may_say, rig.largest_frame_bytes)
+        self.rig = rig
+        self.hello: Said | None = None
+        self.route = b""
+        self._hello_numbers: set[int] = set()
+        self._opened_s = 0.0
+        self._socket = rig.pump.bound(rig.control, "control", self._hear)
+
+    # --- a case begins and ends --------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Bring the testee to the hello of a fresh session, as cheaply as it takes."""
+        self.beats, self.acknowledges, self.heartbeat_s = True, True, 0.2
+        self.inbox.clear()
+        self.heard_at_s.clear()
+        before = max(self._hello_numbers, default=0)
+        if self.rig.testee.ensure_running():
+            self._await_hello(before, START_WITHIN_S)
+        elif not self._dismissed(before):
+            self.rig.log.remark("no new session after a refusal by 4.12 and a bye", now_s())
+            if not self.rig.testee.restart():
+                self._rebind()
+            self._await_hello(before, START_WITHIN_S)
+        self.inbox.clear()
+
+    def _dismissed(self, before: int) -> bool:
+        """Close the session at hand; return whether the testee says hello again."""
+        if self.hello is None:
+            return self._waited_for_hello(before, START_WITHIN_S)
+        if not self.is_open:
+            self.welcome()  # a refusal by 4.12 closes open sessions only
+        for kind, fields in (
+            ("refusal", {"clause": "4.12", "text": "the kit begins anew"}),
+            ("bye", {"reason": "anew"}),
+        ):
+            if self.session == before:
+                self.is_open = False
+                self.say(kind, fields)
+            if self._waited_for_hello(before, AGAIN_WITHIN_S):
+                return True
+        return False
+
+    def _waited_for_hello(self, before: int, within_s: float) -> bool:
+        until_s = now_s() + within_s
+        while self.session <= before and now_s() < until_s and self.rig.testee.ended() is None:
+            self.pump.step(until_s)
+        return self.session > before
+
+    def _await_hello(self, before: int, within_s: float) -> None:
+        if self._waited_for_hello(before, within_s):
+            return
+        status = self.rig.testee.ended()
+        self.rig.testee.ensure_running()  # raises if the status says: unsupported
+        text = f"ended with status {status}" if status is not None else f"said none in {within_s:g} s"
+        if not self._hello_numbers:
+            raise CannotRunError(f"expected a hello on {self.rig.control}, but the testee {text}")
+        raise NonconformityError(f"expected a hello with a number above {before}, but the testee {text}", "4.1.5")
+
+    def _rebind(self) -> None:
+        self.pump.drop(self._socket)
+        self._socket = self.pump.bound(self.rig.control, "control", self._hear)
+
+    # --- verbs -------------------------------------------------------------------------------------------------------
+
+    def welcome(self, *, version: int = 1, heartbeat_s: float = 0.2, liveness_s: float = 1.0) -> None:
+        """Say welcome to the hello at hand."""
+        self.heartbeat_s = heartbeat_s
+        self.is_open, self._opened_s = True, now_s()
+        self.say("welcome", {"version": version, "heartbeat_s": heartbeat_s, "liveness_s": liveness_s})
+
+    def open_session(self, *, heartbeat_s: float = 0.2, liveness_s: float = 1.0) -> None:
+        """Open the session of the hello at hand."""
+        self.welcome(heartbeat_s=heartbeat_s, liveness_s=liveness_s)
+
+    def refuse(self, clause: str, text: str = "the kit tests refusals", *, final: bool = False) -> None:
+        """Say a refusal."""
+        self.say("refusal", {"clause": clause, "text": text, "final": final})
+
+    def expect_new_session(self, *, within_s: float = AGAIN_WITHIN_S) -> Said:
+        """Return the hello of a session with a larger number than the one at hand had when it was last heard."""
+        known = self.session if not self.inbox or self.inbox[-1].type != "hello" else 0
+        until_s = now_s() + within_s
+        while (said := self.next_within(max(0.0, until_s - now_s()))) is not None:
+            if said.type == "hello" and said.session > known:
+                return said
+        raise NonconformityError(f"expected the hello of a new session within {within_s:g} s, got none")
+
+    def _transmit(self, frames: Sequence[bytes]) -> bool:
+        return self._socket.send(frames, self.route)
+
+    # --- hearing -----------------------------------------------------------------------------------------------------
+
+    def _hear(self, route: bytes, frames: list[bytes], at_s: float) -> None:
+        if len(route) != 5 or route[0] != 0:
+            raise NonconformityError(f"expected no routing id, got {route!r}", "2.1.1")
+        super()._hear(route, frames, at_s)
+
+    def _take(self, said: Said) -> None:
+        if said.type == "hello":
+            self._greeted(said)
+        elif said.session == self.session or (said.type == "refusal" and said.session == 0):
+            if not self.is_open and said.route == self.route and self.session == max(self._hello_numbers, default=0):
+                self._before_welcome(said)
+            super()._take(said)
+        elif said.session not in self._hello_numbers:
+            raise NonconformityError(f"expected session {self.session}, got {said.session} in {said.type}", "4.1.3")
+
+    def _before_welcome(self, said: Said) -> None:
+        if not self._opened_s:
+            raise NonconformityError(f"expected nothing but hello before welcome, got {said.type}", "4.1.4")
+
+    def _greeted(self, said: Said) -> None:
+        if said.session > self.session:
+            self._hello_numbers.add(said.session)
+            self._restart(said.session)
+            self.hello, self.route, self._opened_s = said, said.route, 0.0
+            self.inbox.append(said)
+            self.heard_at_s["hello"] = [said.at_s]
+        elif said.session == self.session and said.route == self.route:
+            self._greeted_again(said)
+        elif said.session not in self._hello_numbers:
+            text = f"expected a number above {self.session}, got {said.session}"
+            raise NonconformityError(text, "4.1.1")
+
+    def _greeted_again(self, said: Said) -> None:
+        if self.hello is not None and said.without_acknowledgement() != self.hello.without_acknowledgement():
+            raise NonconformityError("expected the same hello again, got another of the same number", "4.1.5")
+        self.heard_at_s["hello"].append(said.at_s)
+        if self._opened_s and said.at_s - self._opened_s < CROSSING_S:
+            return
+        self.inbox.append(said)

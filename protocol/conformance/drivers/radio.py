@@ -1,0 +1,95 @@
+"""The kit as controller of one radio under test, and as a UE receiver on its air link."""
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+from protocol.conformance.case import NonconformityError
+from protocol.conformance.drivers.peer import PeerUnderTest
+from protocol.conformance.headers import Said, frames_of, header, parsed
+from protocol.conformance.referee import RADIO_SAYS
+from protocol.conformance.rig import Rig
+from protocol.conformance.sockets import now_s
+
+Floats = npt.NDArray[np.float64]
+
+
+class RadioUnderTest(PeerUnderTest):
+    """A radio, its control link, and the air link of a radio that has one."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(rig, RADIO_SAYS)
+        self.overheard: deque[Said] = deque()
+        self._epoch = 0
+        self._air = rig.pump.connected(rig.air, "air", self._overhear) if rig.target.has_air else None
+
+    def begin(self) -> None:
+        """Bring the radio to the hello of a fresh session."""
+        self._epoch = 0
+        super().begin()
+        self.overheard.clear()
+
+    @property
+    def front_end(self) -> dict[str, float]:
+        """Return what the radio advertises of its front end."""
+        assert self.hello is not None  # noqa: S101 - a case begins with it
+        capabilities = self.hello.fields["capabilities"]
+        assert isinstance(capabilities, dict)  # noqa: S101 - the schema was checked
+        return dict(capabilities["front_end"])
+
+    def next_epoch(self) -> int:
+        """Return an epoch that was not yet used in this session."""
+        self._epoch += 1
+        return self._epoch
+
+    def setting(self, groups: int = 1) -> tuple[Floats, Floats]:
+        """Return random phases and delays that the front end can have, ``(group, element)`` each."""
+        shape = (groups, int(self.front_end["elements"]))
+        count = shape[0] * shape[1]
+        phase_cycles = [self.rig.random.random() for _ in range(count)]
+        delay_s = [self.rig.random.random() * self.front_end["delay_span_s"] for _ in range(count)]
+        return np.array(phase_cycles).reshape(shape), np.array(delay_s).reshape(shape)
+
+    def configure(
+        self, phase_cycles: Floats, delay_s: Floats, *, groups_per_pilot: int = 1, epoch: int | None = None
+    ) -> int:
+        """Say `configure` and return its epoch."""
+        epoch = self.next_epoch() if epoch is None else epoch
+        fields = {"epoch": epoch, "groups_per_pilot": groups_per_pilot}
+        self.say("configure", fields, {"phase_cycles": phase_cycles, "delay_s": delay_s})
+        return epoch
+
+    def expect_answer(self, kind: str, epoch: int, *, within_s: float = 2.0) -> Said:
+        """Return the answer to a request: ``ready``, ``snapshot`` or ``declined``, of its epoch."""
+        said = self.expect(kind, within_s=within_s)
+        if said.fields["epoch"] != epoch:
+            raise NonconformityError(f"expected {kind} of epoch {epoch}, got {said.fields}", "5.1.4")
+        return said
+
+    def capture(self, ue: str, *, epoch: int | None = None) -> int:
+        """Say `capture` and return its epoch."""
+        epoch = self.next_epoch() if epoch is None else epoch
+        self.say("capture", {"epoch": epoch, "ue": ue})
+        return epoch
+
+    def listen(self, ue: str, epoch: int, *, within_s: float = 2.0) -> Said:
+        """Ask on the air link as a UE receiver does, and return ``grid`` or ``silence``."""
+        self.listen_frames(frames_of(header("listen", {"ue": ue, "epoch": epoch}), {}))
+        until_s = now_s() + within_s
+        while not self.overheard:
+            if now_s() >= until_s:
+                raise NonconformityError(f"expected grid or silence within {within_s:g} s, got nothing", "8.2.1")
+            self.pump.step(until_s)
+        return self.overheard.popleft()
+
+    def listen_frames(self, frames: list[bytes]) -> None:
+        """Say any frames on the air link."""
+        assert self._air is not None  # noqa: S101 - `require_air` comes first
+        self._air.send(frames)
+
+    def _overhear(self, route: bytes, frames: list[bytes], at_s: float) -> None:
+        said = parsed(frames, at_s=at_s, route=route)
+        if said.type not in {"grid", "silence"} or said.session or said.sequence or said.acknowledged:
+            raise NonconformityError(f"expected grid or silence with zeros on the air link, got {said.type}", "3.4.1")
+        self.overheard.append(said)

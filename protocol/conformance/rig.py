@@ -1,0 +1,130 @@
+"""Everything that a driver works with: endpoints, facts, files for the testee, sockets, clock meter, chance."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from protocol.codec import largest_frame_bytes
+from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed
+from protocol.conformance.case import CannotRunError, Role
+from protocol.conformance.facts import canonical, digest_of, facts_of
+from protocol.conformance.sockets import Pump
+from protocol.conformance.testee import AttachedTestee, CommandTestee, Testee
+from protocol.conformance.timing import EchoMeter
+from protocol.conformance.wire_log import WireLog
+from protocol.testbed import MAX_GROUPS, TestbedFacts
+
+TEMPLATE = Path(__file__).with_name("testbed.yaml")
+LONGEST_FRAME_GROUPS = {Role.UE: 1, Role.RADIO: MAX_GROUPS, Role.CONTROLLER: MAX_GROUPS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What is to be tested, as a user says it; without a command the testee is attached at a file's endpoints."""
+
+    role: Role
+    command: str | None
+    testbed: Path | None = None
+    name: str = "ue-1"
+    has_air: bool = True
+    seed: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Rig:
+    """The kit's side of one run."""
+
+    target: Target
+    control: str
+    air: str
+    shared: TestbedFacts
+    facts: dict[str, Any]
+    digest: str
+    testee: Testee
+    pump: Pump
+    meter: EchoMeter
+    log: WireLog
+    random: Random = field(default_factory=lambda: Random(1))  # noqa: S311 - to be repeated, not secret
+
+    @property
+    def largest_frame_bytes(self) -> int:
+        """Return the size of the largest frame that is legal (SPEC 2.4)."""
+        return largest_frame_bytes(self.shared, LONGEST_FRAME_GROUPS[self.target.role])
+
+    def draw_for(self, case: str) -> None:
+        """Begin the random numbers of a case, which depend on the seed and its id alone."""
+        self.random = Random(f"{self.target.seed} {case}")  # noqa: S311
+
+
+@contextmanager
+def rig_for(target: Target) -> Iterator[Rig]:
+    """Set up a run, and take everything down again.
+
+    Raises
+    ------
+    CannotRunError
+        If the testbed file is wrong.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="nftestbed-conform-"))  # mode 0700
+    try:
+        file = target.testbed or _written_testbed(folder)
+        loaded = _read(file)
+        values = _values(target, loaded, file, folder)
+        testee = AttachedTestee() if target.command is None else CommandTestee(target.command, values, folder)
+        log = WireLog()
+        shared = facts(loaded.file)
+        known = facts_of(shared)
+        rig = Rig(
+            target=target,
+            control=loaded.file.links.control,
+            air=loaded.file.links.air,
+            shared=shared,
+            facts=known,
+            digest=digest_of(known),
+            testee=testee,
+            pump=Pump(log),
+            meter=EchoMeter(),
+            log=log,
+        )
+        try:
+            yield rig
+        finally:
+            testee.close()
+            rig.pump.close()
+            rig.meter.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _written_testbed(folder: Path) -> Path:
+    file = folder / "testbed.yaml"
+    text = TEMPLATE.read_text(encoding="utf-8")
+    text = text.replace("{control}", f"ipc://{folder}/control").replace("{air}", f"ipc://{folder}/air")
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def _read(file: Path) -> LoadedTestbed:
+    try:
+        return read_testbed(file)
+    except ConfigError as error:
+        raise CannotRunError(str(error)) from error
+
+
+def _values(target: Target, loaded: LoadedTestbed, file: Path, folder: Path) -> dict[str, str]:
+    """Return the placeholders of a command line."""
+    document = folder / "facts.json"
+    document.write_text(canonical(facts_of(facts(loaded.file))), encoding="utf-8")
+    return {
+        "control": loaded.file.links.control,
+        "air": loaded.file.links.air,
+        "name": target.name if target.role is Role.UE else "radio",
+        "testbed": str(file),
+        "facts": str(document),
+        "folder": str(folder),
+    }

@@ -1,0 +1,149 @@
+"""The kit's own sockets: plain, synchronous ZeroMQ with deadlines (beside protocol.transport the only importer of `zmq`).
+
+A `Pump` owns the sockets of a driver: whatever comes on one is written to the wire log and handed to that socket's
+handler; talkers are reminded of their duties (heartbeats, acknowledgements) meanwhile.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import zmq
+
+from protocol.conformance.case import CannotRunError
+from protocol.conformance.wire_log import WireLog
+
+LONGEST_WAIT_S = 0.02  # between looks at duties
+SEND_WITHIN_MS = 500
+
+Handler = Callable[[bytes, list[bytes], float], None]
+
+
+def now_s() -> float:
+    """Return the kit's clock."""
+    return time.monotonic()
+
+
+class KitSocket:
+    """One socket of the kit; a ROUTER names the route of each message, a DEALER has none."""
+
+    def __init__(self, socket: "zmq.Socket[bytes]", link: str, log: WireLog, handler: Handler) -> None:
+        self.link = link
+        self.raw = socket
+        self.handler = handler
+        self._routed = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
+        self._log = log
+
+    def send(self, frames: Sequence[bytes], route: bytes = b"") -> bool:
+        """Send a message; False if the other end is gone or takes nothing."""
+        at_s = now_s()
+        self._log.note("->", self.link, tuple(frames), at_s)
+        try:
+            self.raw.send_multipart([route, *frames] if self._routed else list(frames))
+        except zmq.ZMQError as error:
+            self._log.remark(f"not sent on {self.link}: {error}", at_s)
+            return False
+        return True
+
+    def deliver(self) -> None:
+        """Hand on what has come, at most one message."""
+        with suppress(zmq.Again):
+            frames = self.raw.recv_multipart(zmq.NOBLOCK)
+            route = frames.pop(0) if self._routed else b""
+            at_s = now_s()
+            self._log.note("<-", self.link, tuple(frames), at_s)
+            self.handler(route, frames, at_s)
+
+    def close(self, linger_s: float = 0.0) -> None:
+        """Close."""
+        self.raw.close(linger=int(1000 * linger_s))
+
+
+class Pump:
+    """All sockets of a driver."""
+
+    def __init__(self, log: WireLog) -> None:
+        self.log = log
+        self.duties: list[Callable[[float], None]] = []
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._sockets: dict[object, KitSocket] = {}
+
+    def bound(self, endpoint: str, link: str, handler: Handler) -> KitSocket:
+        """Return a ROUTER that is bound to an endpoint.
+
+        Raises
+        ------
+        CannotRunError
+            If it cannot be.
+        """
+        socket = self._context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.SNDTIMEO, SEND_WITHIN_MS)
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            socket.close(linger=0)
+            raise CannotRunError(f"expected an endpoint that can be bound, got {endpoint}: {error}") from error
+        return self._added(socket, link, handler)
+
+    def connected(self, endpoint: str, link: str, handler: Handler) -> KitSocket:
+        """Return a DEALER that connects to an endpoint, now or when something is bound there."""
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.SNDTIMEO, SEND_WITHIN_MS)
+        socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        socket.connect(endpoint)
+        return self._added(socket, link, handler)
+
+    def _added(self, socket: "zmq.Socket[bytes]", link: str, handler: Handler) -> KitSocket:
+        added = KitSocket(socket, link, self.log, handler)
+        self._poller.register(socket, zmq.POLLIN)
+        self._sockets[socket] = added
+        return added
+
+    def drop(self, socket: KitSocket, linger_s: float = 0.0) -> None:
+        """Close one socket."""
+        if self._sockets.pop(socket.raw, None) is not None:
+            self._poller.unregister(socket.raw)
+            socket.close(linger_s)
+
+    def step(self, until_s: float) -> None:
+        """Wait for something to come, at most until then, and hand on what has come."""
+        wait_s = max(0.0, min(until_s - now_s(), LONGEST_WAIT_S))
+        for raw, _ in self._poller.poll(int(1000 * wait_s) if wait_s < 0.001 else max(1, int(1000 * wait_s))):
+            if raw in self._sockets:  # a handler may have closed it
+                self._sockets[raw].deliver()
+        for duty in list(self.duties):
+            duty(now_s())
+
+    def close(self, linger_s: float = 0.2) -> None:
+        """Close everything."""
+        for socket in list(self._sockets.values()):
+            self.drop(socket, linger_s)
+        self._context.destroy(linger=0)
+
+
+class EchoPair:
+    """Two sockets of the kit that talk to each other: how long a round trip takes here tells how slow the machine is."""
+
+    def __init__(self) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._here, self._there = self._context.socket(zmq.PAIR), self._context.socket(zmq.PAIR)
+        port = self._here.bind_to_random_port("tcp://127.0.0.1")
+        self._there.connect(f"tcp://127.0.0.1:{port}")
+
+    def round_trip_s(self, longest_s: float = 1.0) -> float:
+        """Return how long a message there and back takes, at most `longest_s`."""
+        began_s = now_s()
+        for sender, receiver in ((self._here, self._there), (self._there, self._here)):
+            sender.send(b"echo")
+            if not receiver.poll(int(500 * longest_s)):
+                return longest_s
+            receiver.recv()
+        return now_s() - began_s
+
+    def close(self) -> None:
+        """Close both."""
+        self._here.close(linger=0)
+        self._there.close(linger=0)
+        self._context.term()
