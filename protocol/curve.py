@@ -209,7 +209,7 @@ class KeyedDealer(Dealer):
             return f"your key is not enrolled with the {server}: {public_key(self._keys.secret)}"
         if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
             return f"whoever listens there has no keys, or is no {server}"
-        return f"the other end hung up: it has another key than {server}.public, or none"
+        return f"the other end hung up: {server}.public may not be its key, or it has none"
 
     def close(self, linger_s: float = 0.2) -> None:
         """Close as every dealer does, and stop watching."""

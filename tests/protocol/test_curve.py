@@ -118,7 +118,7 @@ async def test_client_that_wants_keys_does_not_speak_to_a_server_without(tmp_pat
     ("who", "expected"),
     [
         ("stranger", "kept out of {0}: your key is not enrolled with the controller: {1}"),
-        ("wrong server key", "the other end hung up: it has another key than controller.public, or none"),
+        ("wrong server key", "the other end hung up: controller.public may not be its key, or it has none"),
     ],
 )
 @pytest.mark.asyncio

@@ -288,6 +288,25 @@ def test_process_whose_secret_others_can_read_does_not_start(lab_of: LabFactory,
     assert "Traceback" not in process.errors
 
 
+#: A controller whose handler has been lost sight of and says yes to all.
+SABOTAGED = """
+import runpy, sys
+from protocol import zap
+zap.answer = lambda frames, admits: [b"", b"1.0", frames[2], b"200", b"", b"anyone", b""]
+sys.argv = ["bs_controller", *sys.argv[1:]]
+runpy.run_module("bs_controller", run_name="__main__")
+"""
+
+
+@pytest.mark.clause("10.3")
+def test_process_that_would_let_a_throw_away_key_in_does_not_start(lab_of: LabFactory) -> None:
+    lab, _ = with_keys(lab_of)
+    process = lab.start("-c", SABOTAGED, str(lab.file), "--run-dir", str(lab.run_directory))
+    assert process.ended() == 2
+    assert f"cannot start: {lab.control} with keys: expected to keep a throw-away key out, got let in" in process.errors
+    assert not (lab.run_directory / "run.json").exists(), "nothing was begun"
+
+
 @pytest.mark.clause("10.1")
 def test_link_without_keys_on_the_network_is_announced_loudly(lab_of: LabFactory) -> None:
     lab = lab_of()
