@@ -17,7 +17,7 @@ COMMANDS = ("run", "controller", "emulator", "ue", "study", "reproduce", "bench"
 
 def test_help_names_every_command_and_an_example() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    assert all(command in text for command in COMMANDS)
+    assert all(command in text for command in (*COMMANDS, "keys"))
     assert "Example: nftestbed run deploy/testbeds/demo.yaml" in text
 
 

@@ -48,7 +48,7 @@ class FakeDealer:
 
     def __init__(self, endpoint: str, on_frames: Callable[[bytes, list[bytes]], None], *, max_frame_bytes: int) -> None:
         self.asked: asyncio.Queue[Listen] = asyncio.Queue()
-        self.closed = False
+        self.closed = self.kept_out = False
         self._on_frames = on_frames
 
     def send(self, frames: Sequence[bytes | memoryview]) -> None:
@@ -62,7 +62,7 @@ class FakeDealer:
     def answer_frames(self, frames: list[bytes]) -> None:
         self._on_frames(b"", frames)
 
-    def close(self) -> None:
+    def close(self, linger_s: float = 0.2) -> None:
         self.closed = True
 
     async def next_epoch(self) -> int:
@@ -77,15 +77,20 @@ class Antenna:
         self.received: list[tuple[int, ComplexArray]] = []
         dealers: list[FakeDealer] = []
 
-        def dealer(endpoint: str, on_frames: Callable[..., None], *, max_frame_bytes: int) -> FakeDealer:
+        def dealer(endpoint: str, on_frames: Callable[..., None], *, max_frame_bytes: int, keys: None) -> FakeDealer:
             dealers.append(FakeDealer(endpoint, on_frames, max_frame_bytes=max_frame_bytes))
             return dealers[-1]
 
-        monkeypatch.setattr(receiver, "Dealer", dealer)
+        monkeypatch.setattr(receiver, "dealer", dealer)
         monkeypatch.setattr(receiver, "ASK_AGAIN_S", 0.001)  # the real one only makes the tests slower
         context = ReceiverContext(ue="ue-a", facts=FACTS, air="ipc://air", options={})
         self.receiver = EmulatedReceiver(context, lambda epoch, samples: self.received.append((epoch, samples)))
-        (self.dealer,) = dealers
+        self.dealers = dealers
+
+    @property
+    def dealer(self) -> FakeDealer:
+        """Return the newest socket."""
+        return self.dealers[-1]
 
     @property
     def epochs(self) -> list[int]:
@@ -233,3 +238,47 @@ async def test_receiver_whose_connection_broke_the_transport_asks_on_a_new_one(m
     listening.close()
     emulator.close()
     await asyncio.sleep(0)  # the loop lets go of the descriptors
+
+
+@pytest.mark.asyncio
+async def test_receiver_that_hears_nothing_at_all_takes_a_new_socket_and_goes_on_asking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receiver, "FIRST_PATIENCE_S", 0.01)  # the real one only makes the test slower
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(antenna.dealers) < 3:  # noqa: ASYNC110 - the timer is the receiver's own
+            await asyncio.sleep(0.001)
+    assert await antenna.dealer.next_epoch() == 3
+    assert [dealer.closed for dealer in antenna.dealers] == [True, True, False]
+    antenna.dealer.answer(grid(3))
+    assert antenna.epochs == [3]
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_receiver_that_is_answered_with_silence_keeps_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "FIRST_PATIENCE_S", TIMEOUT_S)
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    antenna.receiver._unanswered_since_s = float("-inf")
+    antenna.receiver._connected_s = float("-inf")
+    antenna.dealer.answer(Silence(epoch=3, text="nothing is on the air"))
+    for _ in range(3):
+        await antenna.dealer.next_epoch()
+    assert len(antenna.dealers) == 1
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_receiver_that_was_kept_out_long_ago_takes_a_new_socket_with_its_next_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.dealer.kept_out = True
+    antenna.receiver._connected_s -= 2 * receiver.LONGEST_PATIENCE_S
+    antenna.receiver.listen(3)
+    assert await antenna.dealer.next_epoch() == 3
+    assert [dealer.closed for dealer in antenna.dealers] == [True, False]
+    antenna.receiver.close()
