@@ -224,7 +224,8 @@ class SessionTable:
             name = envelope.message.name
             session = self._newest(name, now_s) if fault.clause == "4.5" else session
         outcome.events.append(faulted(name, fault))
-        if envelope is None or not isinstance(envelope.message, msg.Refusal):  # two peers must not refuse for ever
+        refusal_came = envelope is not None and isinstance(envelope.message, msg.Refusal)
+        if fault.answerable and not refusal_came:  # two peers must not refuse for ever
             final = fault.clause in {"4.2", "4.3", "4.4"}
             refusal = msg.Refusal(clause=fault.clause, text=fault.text[:1024], final=final)
             outcome.send.append((route, Envelope(session=session, message=refusal)))
