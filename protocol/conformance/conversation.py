@@ -60,7 +60,7 @@ class Conversation:
         if sequence is None:
             sequence = 0 if kind in UNSEQUENCED else self.watch.number()
         values = self.header(kind, fields or {}, session=session, sequence=sequence, acknowledged=acknowledged)
-        self.say_frames(frames_of(values, arrays or {}), sequence=sequence)
+        self.say_frames(frames_of(values, arrays or {}), sequence=sequence, acknowledged=acknowledged)
         return sequence
 
     def header(
@@ -78,15 +78,20 @@ class Conversation:
             fields,
             session=self.session if session is None else session,
             sequence=sequence,
-            acknowledged=self.watch.received if acknowledged is None else acknowledged,
+            acknowledged=self._acknowledgement if acknowledged is None else acknowledged,
         )
 
-    def say_frames(self, frames: Sequence[bytes], *, sequence: int = 0) -> None:
-        """Say any frames; a `sequence` may be acknowledged from now on."""
+    @property
+    def _acknowledgement(self) -> int:
+        """Return what a header acknowledges; nothing more from when `acknowledges` was switched off."""
+        return self.watch.received if self.acknowledges else self.watch.confirmed
+
+    def say_frames(self, frames: Sequence[bytes], *, sequence: int = 0, acknowledged: int | None = None) -> None:
+        """Say any frames, in which this is acknowledged; a `sequence` may be acknowledged from now on."""
         if sequence:
             self.watch.said(sequence)
         self._said_s = now_s()
-        self.watch.acknowledges(self.watch.received, self._said_s)
+        self.watch.acknowledges(self._acknowledgement if acknowledged is None else acknowledged, self._said_s)
         self._transmit(frames)
 
     def _duties(self, at_s: float) -> None:

@@ -41,9 +41,14 @@ class SessionWatch:
         self._acknowledgeable.add(sequence)
         self.numbered = max(self.numbered, sequence)
 
+    @property
+    def confirmed(self) -> int:
+        """Return up to which the kit has acknowledged."""
+        return len(self._acknowledged_at_s)
+
     def acknowledges(self, up_to: int, at_s: float) -> None:
         """Take note of what the kit has acknowledged."""
-        for sequence in range(len(self._acknowledged_at_s) + 1, up_to + 1):
+        for sequence in range(self.confirmed + 1, up_to + 1):
             self._acknowledged_at_s[sequence] = at_s
 
     def check(self, said: Said) -> None:
