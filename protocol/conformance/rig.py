@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,7 @@ class Rig:
     shared: TestbedFacts
     facts: dict[str, Any]
     digest: str
+    scene: Mapping[str, object]  # the file's section of the emulator, raw
     testee: Testee
     pump: Pump
     meter: EchoMeter
@@ -86,6 +87,7 @@ def rig_for(target: Target) -> Iterator[Rig]:
             shared=shared,
             facts=known,
             digest=digest_of(known),
+            scene=loaded.file.emulator,
             testee=testee,
             pump=Pump(log),
             meter=EchoMeter(),
