@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,7 @@ class Rig:
     digest: str
     loaded: LoadedTestbed
     folder: Path
+    scene: Mapping[str, object]  # the file's section of the emulator, raw
     testee: Testee
     pump: Pump
     meter: EchoMeter
@@ -89,6 +90,7 @@ def rig_for(target: Target) -> Iterator[Rig]:
             digest=digest_of(known),
             loaded=loaded,
             folder=folder,
+            scene=loaded.file.emulator,
             testee=testee,
             pump=Pump(log),
             meter=EchoMeter(),
