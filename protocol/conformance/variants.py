@@ -26,7 +26,7 @@ def variant_of(rig: Rig, name: str, changes: Changes) -> Iterator[Rig]:
     Parameters
     ----------
     name
-        Of its folder, in which its endpoints are unless `changes` say otherwise.
+        Of its folder, in which its endpoints are.
 
     Raises
     ------
@@ -37,25 +37,25 @@ def variant_of(rig: Rig, name: str, changes: Changes) -> Iterator[Rig]:
         raise UnsupportedError("the kit did not start the testee, and so cannot start another")
     folder = rig.folder / name
     folder.mkdir(mode=0o700)
-    values = _changed(rig, folder, changes)
-    links = (values["links"]["control"], values["links"]["air"])
+    sections = _changed(rig, folder, changes)
+    links = (sections["links"]["control"], sections["links"]["air"])
     file = folder / "testbed.yaml"
-    file.write_text(text_from_values(values), encoding="utf-8")
-    # the links may be of those that no file may have
-    shared = facts(msgspec.convert({**values, "links": msgspec.to_builtins(rig.loaded.file.links)}, TestbedFile))
+    file.write_text(text_from_values(sections), encoding="utf-8")
+    shared = facts(msgspec.convert(sections, TestbedFile))
     known = facts_of(shared)
-    testee = CommandTestee(rig.target.command, placeholders(rig.target, links, file, known, folder), folder)
+    values = placeholders(rig.target, links, file, known, folder)
+    testee = CommandTestee(rig.target.command, values, folder)
     about = {"control": links[0], "air": links[1], "shared": shared, "facts": known, "digest": digest_of(known)}
     try:
-        yield dataclasses.replace(rig, **about, folder=folder, testee=testee)
+        yield dataclasses.replace(rig, **about, values=values, folder=folder, testee=testee)
     finally:
         testee.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _changed(rig: Rig, folder: Path, changes: Changes) -> dict[str, Any]:
-    values: dict[str, Any] = msgspec.to_builtins(rig.loaded.file)
-    values["links"] = {"control": f"ipc://{folder}/control", "air": f"ipc://{folder}/air", "insecure": False}
+    sections: dict[str, Any] = msgspec.to_builtins(rig.loaded.file)
+    sections["links"] = {"control": f"ipc://{folder}/control", "air": f"ipc://{folder}/air"}
     for section, entries in changes.items():
-        values[section] = {**values[section], **entries}
-    return values
+        sections[section] = {**sections[section], **entries}
+    return sections

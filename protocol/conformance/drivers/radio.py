@@ -20,6 +20,8 @@ Samples = npt.NDArray[np.complex128]
 class RadioUnderTest(PeerUnderTest):
     """A radio, its control link, and the air link of a radio that has one."""
 
+    answers = frozenset({"snapshot", "declined"})
+
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, RADIO_SAYS)
         self.overheard: deque[Said] = deque()
@@ -107,6 +109,11 @@ class RadioUnderTest(PeerUnderTest):
         if declined.fields["clause"] != clause:
             raise NonconformityError(f"expected declined by {clause}, got {declined.fields}")
         return declined
+
+    def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
+        """Ask for one uplink pilot."""
+        fields = {"epoch": epoch, "ue": self.rig.target.name}
+        return self.say("capture", fields, session=session, sequence=sequence)
 
     def expect_answer(self, kind: str, epoch: int) -> Said:
         """Return the answer to a request: ``ready``, ``snapshot`` or ``declined``, of its epoch."""
