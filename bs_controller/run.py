@@ -13,7 +13,7 @@ from bs_controller import records
 from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
 from bs_controller.commands import Advance, Command, Keep, Samples, Send
 from bs_controller.config import ControllerSection
-from bs_controller.jobs import Broken, Found, Job, Reason, Stage, StepResult, Wanted, plans
+from bs_controller.jobs import Broken, Found, Job, Plans, Reason, Stage, StepResult, Wanted
 from bs_controller.records import Record
 from bs_controller.sweeps import Answer, Localization, Scheme, Sounding, Sweep
 from bs_controller.transmission import Transmission, message_for
@@ -21,6 +21,9 @@ from protocol import messages as msg
 from protocol.errors import PeerFaultError
 from protocol.messages import Message, Role
 from protocol.testbed import FrontEndLimits, TestbedFacts
+
+#: How many localizations end at one moment because somebody is away: more would hold up the others, and the disk.
+FAILED_AT_ONCE = 64
 
 
 class Run:
@@ -35,7 +38,7 @@ class Run:
         self._section = section
         self._patient = patient  # wait for ever for peers that never came
         self._kinds: dict[str, tuple[msg.FeedbackKind, ...]] = {}
-        self._jobs = {ue: Job(ue, plans(schemes, section.rounds)) for ue in section.ues}
+        self._jobs = {ue: Job(ue, Plans(schemes, section.rounds)) for ue in section.ues}
         self._commands: list[Command] = []
         self._air: Transmission | None = None
         self._radio: str | None = None
@@ -105,7 +108,7 @@ class Run:
     def stepped(self, ue: str, localization: Localization, result: StepResult, now_s: float) -> None:
         """Take the result of a scheme's step; that of a localization given up meanwhile is ignored."""
         job = self._jobs[ue]
-        if job.localization is not localization:
+        if job.localization is not localization or job.abandoned is not None:
             return
         match result:
             case Wanted(request=Sweep(kind=kind)) if kind not in self._kinds[ue]:
@@ -313,23 +316,25 @@ class Run:
         rejoin_s = self._section.rejoin_s
         if self._radio is None and self._expired(self._radio_absent_since_s, self._radio_came, now_s):
             for job in self._jobs.values():
-                self._fail_rest(job, Reason.RADIO_ABSENT, f"the radio is absent for {rejoin_s:g} s", now_s)
+                job.abandon(Reason.RADIO_ABSENT, f"the radio is absent for {rejoin_s:g} s", now_s)
         for job in self._jobs.values():
             if job.absent_since_s is not None and self._expired(job.absent_since_s, job.at >= 0, now_s):
-                self._fail_rest(job, Reason.UE_ABSENT, f"{job.ue} is absent for {rejoin_s:g} s", now_s)
+                job.abandon(Reason.UE_ABSENT, f"{job.ue} is absent for {rejoin_s:g} s", now_s)
+        self._fail_abandoned(now_s)
 
     def _expired(self, since_s: float, came: bool, now_s: float) -> bool:
         if not came:
             return not self._patient and now_s - since_s > self._section.gather_s + self._section.rejoin_s
         return now_s - since_s > self._section.rejoin_s
 
-    def _fail_rest(self, job: Job, reason: Reason, text: str, now_s: float) -> None:
-        if job.at < 0:
-            job.begin_next(now_s)
-        while not job.done:
-            self.counters["failures"] += 1
-            self._keep(records.failure_record(job, reason, text))
-            job.begin_next(now_s)
+    def _fail_abandoned(self, now_s: float) -> None:
+        left = FAILED_AT_ONCE
+        for job in self._jobs.values():
+            while job.abandoned is not None and not job.done and left:
+                left -= 1
+                self.counters["failures"] += 1
+                self._keep(records.failure_record(job, *job.abandoned))
+                job.skip(now_s)
 
     def _keep(self, record: Record, samples: Mapping[str, Samples] | None = None) -> None:
         self._commands.append(Keep(record=record, samples=samples or {}))

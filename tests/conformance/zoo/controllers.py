@@ -63,11 +63,10 @@ def names_one_fact() -> None:
 def _refusing(change: Callable[[msg.Refusal], msg.Refusal]) -> None:
     """Change refusals before they are sent."""
 
-    def refuse(
-        original: Any, self: SessionTable, route: bytes, envelope: Any, fault: Any, now_s: float, outcome: HubOutcome
-    ) -> None:
+    def refuse(original: Any, self: SessionTable, *given: Any) -> None:
+        outcome: HubOutcome = given[-1]
         before = len(outcome.send)
-        original(self, route, envelope, fault, now_s, outcome)
+        original(self, *given)
         for at in range(before, len(outcome.send)):
             place, said = outcome.send[at]
             if isinstance(said.message, msg.Refusal):
@@ -164,14 +163,12 @@ def ignores_hello_again() -> None:
 def opens_anew_at_hello_again() -> None:
     """Opens the session anew at a hello that comes again."""
 
-    def greet(
-        original: Any, self: SessionTable, route: bytes, envelope: Any, now_s: float, outcome: HubOutcome
-    ) -> None:
+    def greet(original: Any, self: SessionTable, route: bytes, envelope: Any, *given: Any) -> None:
         peer = self._by_route.get(route)
         if peer is not None and peer.delivery.session == envelope.session:
-            self._close(peer, "it says hello", outcome)
+            self._close(peer, "it says hello", given[-1])
             self._ended.clear()
-        original(self, route, envelope, now_s, outcome)
+        original(self, route, envelope, *given)
 
     around(SessionTable, "_greet", greet)
 
@@ -205,39 +202,37 @@ def never_beats() -> None:
     around(SessionTable, "tick", tick)
 
 
-@broken("controller-says-other-times", {})
-def says_other_times() -> None:
-    """Beats at half the rate that its welcome says."""
-
+def _welcoming(change: Callable[[Envelope], Envelope]) -> None:
     def welcome(original: Any, self: SessionTable, peer: Any, now_s: float, outcome: HubOutcome) -> None:
         original(self, peer, now_s, outcome)
         route, said = outcome.send[-1]
-        beat_s = said.message.heartbeat_s  # type: ignore[attr-defined]
-        outcome.send[-1] = (
-            route,
-            msgspec.structs.replace(said, message=msgspec.structs.replace(said.message, heartbeat_s=beat_s / 5)),
-        )
+        outcome.send[-1] = (route, change(said))
 
     around(SessionTable, "_welcome", welcome)
+
+
+@broken("controller-says-other-times", {})
+def says_other_times() -> None:
+    """Beats five times as seldom as its welcome says."""
+
+    def change(said: Envelope) -> Envelope:
+        welcome: Any = said.message
+        shorter = msgspec.structs.replace(welcome, heartbeat_s=welcome.heartbeat_s / 5)
+        return msgspec.structs.replace(said, message=shorter)
+
+    _welcoming(change)
 
 
 @broken("controller-welcomes-in-session-0", {})
 def welcomes_in_session_0() -> None:
     """Leaves the session's number out of welcome."""
-
-    def welcome(original: Any, self: SessionTable, peer: Any, now_s: float, outcome: HubOutcome) -> None:
-        original(self, peer, now_s, outcome)
-        route, said = outcome.send[-1]
-        outcome.send[-1] = (route, msgspec.structs.replace(said, session=0))
-
-    around(SessionTable, "_welcome", welcome)
+    _welcoming(lambda said: msgspec.structs.replace(said, session=0))
 
 
 def _replying(kind: type[msg.Message], reply: msg.Message) -> None:
-    def hear(
-        original: Any, self: SessionTable, peer: Any, envelope: Envelope, now_s: float, outcome: HubOutcome
-    ) -> None:
-        original(self, peer, envelope, now_s, outcome)
+    def hear(original: Any, self: SessionTable, peer: Any, envelope: Envelope, *given: Any) -> None:
+        original(self, peer, envelope, *given)
+        now_s, outcome = given
         if isinstance(envelope.message, kind):
             outcome.send.append((peer.route, peer.delivery.seal(reply, now_s)))
 

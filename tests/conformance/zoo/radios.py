@@ -159,7 +159,7 @@ def forgets_a_pilot() -> None:
     """Counts only pilots that are full."""
 
     def pilots(_: Any, self: Setting, limits: Any) -> int:
-        return max(1, self.groups // min(self.groups_per_pilot, limits.groups))
+        return max(1, self.groups // int(min(self.groups_per_pilot, limits.groups)))
 
     around(Setting, "pilots", pilots)
 

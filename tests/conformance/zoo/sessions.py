@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import zmq
 
-from protocol import links, session
 from protocol import messages as msg
-from protocol.codec import Envelope
+from protocol import session
+from protocol.codec import Envelope, decode
 from protocol.errors import PeerFaultError
 from protocol.links import PeerLink
 from protocol.session import Closed, Event, PeerOutcome, PeerSession, State
@@ -218,7 +218,7 @@ def refuses_nothing() -> None:
 
     def on_frames(original: Any, self: PeerLink, route: bytes, frames: list[bytes]) -> None:
         try:
-            links.decode(frames)
+            decode(frames)
         except PeerFaultError:
             return
         original(self, route, frames)

@@ -69,13 +69,12 @@ def ignores_groups() -> None:
 @broken("ue-takes-any-groups", {})
 def takes_any_groups() -> None:
     """Leaves out the subcarriers that do not fit into equal groups."""
-    around(
-        measure,
-        "strongest_group",
-        lambda original, y, groups: original(
-            y[: y.size - y.size % groups] if y.size >= groups else y[:1], min(groups, y.size) if y.size >= groups else 1
-        ),
-    )
+
+    def strongest(original: Any, samples: Array, groups: int) -> Any:
+        groups = min(groups, samples.size)
+        return original(samples[: samples.size - samples.size % groups], groups)
+
+    around(measure, "strongest_group", strongest)
 
 
 @broken("ue-reports-amplitudes", {})
@@ -271,7 +270,12 @@ def knows_its_last_request_alone() -> None:
         return original(self, message)
 
     around(Agent, "hear", hear)
-    around(Agent, "reset", lambda original, self: (newest.clear(), original(self))[1])
+
+    def reset(original: Any, self: Agent) -> None:
+        newest.clear()
+        original(self)
+
+    around(Agent, "reset", reset)
 
 
 @broken("ue-reports-too-few-values", {})
