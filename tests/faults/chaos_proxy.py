@@ -10,6 +10,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -75,7 +76,7 @@ class ChaosProxy:
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
         except OSError:
-            writer.close()
+            await self._close(writer)
             return
         ends = {writer, upstream_writer}
         self._writers |= ends
@@ -90,8 +91,12 @@ class ChaosProxy:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            for end in ends:
-                end.close()
+            await self._close(*ends)
+
+    async def _close(self, *writers: asyncio.StreamWriter) -> None:
+        for writer in writers:
+            writer.transport.abort() if self._stopped else writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
     async def _way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry what one end says to the other, in order."""
@@ -150,6 +155,10 @@ def chaos_proxies(seed: int) -> Iterator[Callable[[int], ChaosProxy]]:
 async def _end(proxies: list[ChaosProxy]) -> None:
     for proxy in proxies:
         proxy.stop()
-    await asyncio.sleep(0)  # what was accepted last has its task now
-    if others := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(others, timeout=END_WITHIN_S)  # relays end with their connections
+    deadline_s = time.monotonic() + END_WITHIN_S
+    while time.monotonic() < deadline_s:
+        await asyncio.sleep(0)  # what was accepted last has its task now
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if not others:
+            break
+        await asyncio.wait(others, timeout=END_WITHIN_S)  # relays end with their connections, accepting starts relays
