@@ -37,6 +37,7 @@ class ChaosProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._stopped = False
+        self.accepted: list[asyncio.StreamWriter] = []
 
     async def start(self) -> None:
         """Listen at a free port of the loopback interface."""
@@ -73,6 +74,7 @@ class ChaosProxy:
             writer.transport.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted.append(writer)
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
         except OSError:
@@ -162,3 +164,7 @@ async def _end(proxies: list[ChaosProxy]) -> None:
         if not others:
             break
         await asyncio.wait(others, timeout=END_WITHIN_S)  # relays end with their connections, accepting starts relays
+    for proxy in proxies:
+        for writer in proxy.accepted:
+            writer.transport.abort()
+    await asyncio.sleep(0.01)  # transports let go of their sockets in the turns that follow
