@@ -297,13 +297,18 @@ async def test_a_dealer_without_a_router_drops_and_counts(ipc: str) -> None:
         dealer.close(0.0)
 
 
+def wait_without_the_loop(router: Router) -> None:
+    """Wait until something has come, and long enough for a send to look: it does once in three million cycles."""
+    assert select.select([router._descriptor], [], [], WITHIN_S)[0]
+    time.sleep(0.01)
+
+
 @pytest.mark.asyncio
 async def test_what_waits_is_read_though_a_send_to_nobody_has_taken_the_edge(ipc: str) -> None:
     async with linked(ipc) as link:
         dealer, _ = await link.introduce(b"here")
         dealer.send([b"waits"])
-        assert select.select([link.router._descriptor], [], [], WITHIN_S)[0]  # without a turn of the loop
-        time.sleep(0.01)  # a send looks for events at most once in three million cycles
+        wait_without_the_loop(link.router)
         link.router.send(b"nobody", [b"x"])
         await link.inbox.holds(2)
 

@@ -16,6 +16,7 @@ from protocol.conformance.requests import RequestWatch
 from protocol.conformance.scene import Place
 from protocol.conformance.sockets import now_s
 
+SETTLED_S = 0.01  # for the last words of the peers of the case before to be read
 PATIENCE_S = 5.0  # for a request that there is no bound for
 KINDS = ("peak", "group", "power", "complex")
 
@@ -60,16 +61,18 @@ class Site:
 
     def open(self) -> "Site":
         """Let everybody open a session."""
-        for peer in (*self.ues.values(), self.radio):
+        for peer in self.ues.values():
             peer.open_session()
+        self.controller.pump_for(SETTLED_S)
+        self.radio.open_session()
         return self
 
     def radio_returns(self) -> None:
         """Let the radio open a session again, on a new connection."""
         self.radio.vanish()
         self.radio = self.controller.peer(self.radio.name, self.radio.capabilities)
-        self.watch.radio_returns()
         self.radio.open_session()
+        self.watch.radio_returns(now_s())
 
     # --- being asked -------------------------------------------------------------------------------------------------
 
