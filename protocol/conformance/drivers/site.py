@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from protocol.conformance import reference, reference_radio
-from protocol.conformance.case import NonconformityError
+from protocol.conformance.case import NonconformityError, UnsupportedError
 from protocol.conformance.drivers.controller import ControllerUnderTest, KitPeer
 from protocol.conformance.headers import Array, Fields, Said
 from protocol.conformance.reference import ComplexArray
@@ -99,6 +99,19 @@ class Site:
             text = f"expected {' or '.join(kinds)} within {within_s:g} s, got {asked[-8:] or 'no request'}"
             raise NonconformityError(text)
         return said
+
+    def measured(self) -> tuple[KitPeer, Said]:
+        """Return the UE that is asked to measure next, and the request, which is not answered.
+
+        Raises
+        ------
+        UnsupportedError
+            If the controller asks for no feedback.
+        """
+        said = self.next_request("measure")
+        if said is None:
+            raise UnsupportedError("the controller asks for no feedback")
+        return self.asked[-1][0], said
 
     def serve_for(self, duration_s: float) -> None:
         """Answer everything for a while."""
