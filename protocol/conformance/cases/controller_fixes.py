@@ -16,6 +16,8 @@ FIXES = 4
 
 def _check_fixes(controller: ControllerUnderTest, site: Site, asked: str) -> None:
     """Serve until some fixes were printed, and compare their angles with where the users are."""
+    if controller.rig.target.command is None:
+        raise UnsupportedError("the kit did not start the testee, and so does not see what it prints")
     fixes: list[dict[str, object]] = []
     wanted = FIXES * len(site.ues)
     while len(fixes) < wanted and site.serve_until(lambda: _printed(controller, fixes), within_s=WITHIN_S):

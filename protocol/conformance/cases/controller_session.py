@@ -233,8 +233,7 @@ def bye_is_not_answered(controller: ControllerUnderTest) -> None:
     ue.open_session()
     ue.say("bye", {"reason": "the kit tests bye"})
     ue.is_open = False
-    ue.wait(0.15)  # what was under way
-    ue.inbox.clear()
+    ue.silence_for(0.15)  # but for a heartbeat that was under way
     ue.silence_for(min(3 * ue.heartbeat_s, 1.0), but=frozenset())
 
 
