@@ -29,8 +29,11 @@ class RawFrame:
         return self.body[1 : 1 + self.body[0]] if self.flags & COMMAND and self.body else None
 
 
-class GoneError(Exception):
+class GoneError(NonconformityError):
     """The other end has closed the connection."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"expected that the connection stays: {why}")
 
 
 def frame(body: bytes, flags: int = 0) -> bytes:
@@ -185,7 +188,7 @@ class RawZmtp:
         except OSError as error:
             raise GoneError(str(error)) from error
         if not data:
-            raise GoneError("closed")
+            raise GoneError("it was closed")
         self._unread += data
         return True
 
@@ -219,3 +222,13 @@ def _connect(scheme: str, place: str) -> socket.socket:
         found.close()
         raise
     return found
+
+
+def listens(endpoint: str) -> bool:
+    """Return whether anything is bound there."""
+    scheme, _, place = endpoint.partition("://")
+    try:
+        _connect(scheme, place).close()
+    except OSError:
+        return False
+    return True

@@ -33,6 +33,18 @@ FRONT_END: Mapping[str, float] = {
 }
 
 
+def hello_fields(rig: Rig, name: str, capabilities: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a conforming hello."""
+    return {
+        "name": name,
+        "versions": [1],
+        "software": "nftestbed conform",
+        "digest": rig.digest,
+        "facts": rig.facts,
+        "capabilities": dict(capabilities),
+    }
+
+
 class KitPeer(Conversation):
     """A radio or UE that the kit plays, on a connection of its own.
 
@@ -52,15 +64,7 @@ class KitPeer(Conversation):
 
     def hello_fields(self, **changes: object) -> dict[str, object]:
         """Return the fields of a conforming hello, but for these."""
-        return {
-            "name": self.name,
-            "versions": [1],
-            "software": "nftestbed conform",
-            "digest": self.rig.digest,
-            "facts": self.rig.facts,
-            "capabilities": self.capabilities,
-            **changes,
-        }
+        return {**hello_fields(self.rig, self.name, self.capabilities), **changes}
 
     def greet(self, **changes: object) -> None:
         """Say hello, with these fields changed."""
@@ -139,7 +143,7 @@ class KitPeer(Conversation):
     def _take(self, said: Said) -> None:
         if said.session in {self.session, 0}:
             super()._take(said)
-            if said.type in REQUESTS:
+            if said.type in REQUESTS and self.inbox and self.inbox[-1] is said:  # a copy of an earlier one is not there
                 self.requests.append(self.inbox.pop())
         elif said.type == "refusal":  # it may name the open session of another connection, or one that is gone
             self.inbox.append(said)
@@ -176,6 +180,7 @@ class ControllerUnderTest:
                 text = f"ended with status {status}" if status is not None else f"said nothing in {START_WITHIN_S:g} s"
                 raise CannotRunError(f"expected an answer to hello on {self.rig.control}, but the testee {text}")
             self.pump.step(until_s)
+        probe.is_open = probe.inbox[0].type == "welcome"
         self.close_peers()
 
     def finish(self) -> None:
