@@ -1,6 +1,5 @@
 """Radios that apply, send and capture wrongly."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -329,14 +328,15 @@ def never_declines() -> None:
     around(EmulatorProcess, "_later", later)
 
 
-@broken("radio-sends-pilots-while-settling", {})
-def answers_old_sessions() -> None:
-    """Takes a quarter of a second longer to answer, and answers in whatever session is open then."""
+@broken("radio-answers-in-the-next-session", {})
+def answers_in_the_next_session() -> None:
+    """Takes 0.3 s to answer a setting, and answers in whatever session is open then."""
 
     def later(original: Any, self: EmulatorProcess, answer: Any, wait_s: float) -> None:
-        asyncio.get_running_loop().call_later(0.25, original, self, answer, wait_s)
+        original(self, answer, wait_s and 0.3)
 
     around(EmulatorProcess, "_later", later)
+    around(EmulatorProcess, "_send", lambda original, self, answer, session: self._control.send(answer))
 
 
 @broken("radio-advertises-other-elements", {})
