@@ -13,7 +13,7 @@ from protocol.conformance.referee import SessionWatch
 from protocol.conformance.sockets import Pump, now_s
 
 BACKGROUND = frozenset({"heartbeat", "acknowledge"})
-PATIENCE_S = 2.0  # for what has no bound of its own
+PATIENCE_S = 4.0  # for what has no bound of its own: a disk may hold a process up for seconds
 
 
 class Conversation:

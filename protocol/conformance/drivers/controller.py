@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from protocol.conformance.case import CannotRunError, InconclusiveError, NonconformityError, UnsupportedError
-from protocol.conformance.conversation import Conversation
+from protocol.conformance.conversation import PATIENCE_S, Conversation
 from protocol.conformance.headers import Said
 from protocol.conformance.raw_zmtp import RawZmtp
 from protocol.conformance.referee import CONTROLLER_SAYS_TO_RADIO, CONTROLLER_SAYS_TO_UE
@@ -70,7 +70,7 @@ class KitPeer(Conversation):
         """Say hello, with these fields changed."""
         self.say("hello", self.hello_fields(**changes))
 
-    def expect_welcome(self, *, within_s: float = 2.0) -> Said:
+    def expect_welcome(self, *, within_s: float = PATIENCE_S) -> Said:
         """Wait for welcome; the kit beats from now on."""
         welcome = self.expect("welcome", within_s=within_s)
         self.heartbeat_s = float(str(welcome.fields["heartbeat_s"]))
