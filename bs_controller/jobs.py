@@ -38,15 +38,26 @@ class Plan:
     round: int
 
 
-def plans(schemes: Sequence[Scheme], rounds: int) -> tuple[Plan, ...]:
-    """Return all localizations of one UE in order: all schemes of the first round, then of the next."""
-    names = [scheme.name for scheme in schemes]
-    before = [names[:at].count(name) for at, name in enumerate(names)]
-    labels = [f"{name}.{count + 1}" if count else name for name, count in zip(names, before, strict=True)]
-    pairs = [(number, scheme, label) for number in range(rounds) for scheme, label in zip(schemes, labels, strict=True)]
-    return tuple(
-        Plan(scheme=scheme, label=label, position=at, round=number) for at, (number, scheme, label) in enumerate(pairs)
-    )
+class Plans:
+    """All localizations of one UE in order: all schemes of the first round, then of the next.
+
+    Each is made when it is asked for, since a testbed may have 1000 UEs and a million rounds.
+    """
+
+    def __init__(self, schemes: Sequence[Scheme], rounds: int) -> None:
+        names = [scheme.name for scheme in schemes]
+        before = [names[:at].count(name) for at, name in enumerate(names)]
+        labels = [f"{name}.{count + 1}" if count else name for name, count in zip(names, before, strict=True)]
+        self._labelled = list(zip(schemes, labels, strict=True))
+        self._rounds = rounds
+
+    def __len__(self) -> int:
+        return self._rounds * len(self._labelled)
+
+    def __getitem__(self, position: int) -> Plan:
+        number, which = divmod(range(len(self))[position], len(self._labelled))
+        scheme, label = self._labelled[which]
+        return Plan(scheme=scheme, label=label, position=position, round=number)
 
 
 @dataclass(slots=True)
@@ -54,7 +65,7 @@ class Job:
     """One UE's work."""
 
     ue: str
-    plans: tuple[Plan, ...]
+    plans: Plans
     present: bool = False
     absent_since_s: float | None = None
     stage: Stage = Stage.DONE
@@ -67,6 +78,7 @@ class Job:
     started_s: float = 0.0
     epochs: list[int] = field(default_factory=list)
     sweep_latency_ms: list[float] = field(default_factory=list)
+    abandoned: tuple[Reason, str] | None = None
 
     @property
     def plan(self) -> Plan:
@@ -101,6 +113,20 @@ class Job:
         self.localization = self.plan.scheme.locate()
         self.started_s = now_s
         return True
+
+    def abandon(self, reason: Reason, text: str, now_s: float) -> None:
+        """Give up all that is left, for good: nothing of it waits for air or answers any more."""
+        if self.abandoned is not None:
+            return
+        self.abandoned = reason, text
+        if self.at < 0:
+            self.begin_next(now_s)
+        self.stage = Stage.DONE
+
+    def skip(self, now_s: float) -> None:
+        """Go past a localization that was given up."""
+        self.begin_next(now_s)
+        self.stage = Stage.DONE
 
     def want(self, request: Request, now_s: float) -> None:
         """Wait for the air with this request."""

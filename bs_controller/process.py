@@ -19,7 +19,9 @@ from bs_controller.schemes import scheme_from_options
 from bs_controller.sweeps import Scheme
 from protocol.config import LoadedTestbed, facts, resolved
 from protocol.hub import Admission
+from protocol.keys import CONTROLLER, server_keys
 from protocol.links import HubLink
+from protocol.messages import Role
 from protocol.session import Closed, Event, Faulted, Heard, Opened
 from protocol.shell import serve_testbed
 from protocol.versions import versions
@@ -81,7 +83,8 @@ class ControllerProcess:
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="scheme")
         self._finished = asyncio.Event()
         self._busy = self._prepared = False
-        self._hub = HubLink(loaded.file.links.control, admission, self._on_event)
+        control = loaded.file.links.control
+        self._hub = HubLink(control, admission, self._on_event, keys=server_keys(loaded, control, CONTROLLER, Role))
         try:  # only now: a controller that cannot bind leaves its run directory as it was
             run_directory = RunDirectory.create(directory, config_text=resolved(loaded), start=_start(loaded))
         except RecordingError:

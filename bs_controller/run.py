@@ -13,7 +13,7 @@ from bs_controller import records
 from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
 from bs_controller.commands import Advance, Command, Keep, Samples, Send
 from bs_controller.config import ControllerSection
-from bs_controller.jobs import Broken, Found, Job, Reason, Stage, StepResult, Wanted, plans
+from bs_controller.jobs import Broken, Found, Job, Plans, Reason, Stage, StepResult, Wanted
 from bs_controller.records import Record
 from bs_controller.sweeps import Answer, Localization, Scheme, Sounding, Sweep
 from bs_controller.transmission import Transmission, message_for
@@ -21,6 +21,9 @@ from protocol import messages as msg
 from protocol.errors import PeerFaultError
 from protocol.messages import Message, Role
 from protocol.testbed import FrontEndLimits, TestbedFacts
+
+#: How many localizations end at one moment because somebody is away: more would hold up the others, and the disk.
+FAILED_AT_ONCE = 64
 
 
 class Run:
@@ -35,7 +38,7 @@ class Run:
         self._section = section
         self._patient = patient  # wait for ever for peers that never came
         self._kinds: dict[str, tuple[msg.FeedbackKind, ...]] = {}
-        self._jobs = {ue: Job(ue, plans(schemes, section.rounds)) for ue in section.ues}
+        self._jobs = {ue: Job(ue, Plans(schemes, section.rounds)) for ue in section.ues}
         self._commands: list[Command] = []
         self._air: Transmission | None = None
         self._radio: str | None = None
@@ -75,6 +78,8 @@ class Run:
             self._kinds[hello.name] = hello.capabilities.feedback_kinds
             if job.at < 0:
                 self._begin(job, now_s)
+            elif job.stage is Stage.PENDING:
+                self._require_kind(job, now_s)  # it may have come back as another
 
     def peer_closed(self, name: str, reason: str, now_s: float) -> None:
         """Take note that a peer's session ended; its requests wait for its return."""
@@ -105,18 +110,24 @@ class Run:
     def stepped(self, ue: str, localization: Localization, result: StepResult, now_s: float) -> None:
         """Take the result of a scheme's step; that of a localization given up meanwhile is ignored."""
         job = self._jobs[ue]
-        if job.localization is not localization:
+        if job.localization is not localization or job.abandoned is not None:
             return
         match result:
-            case Wanted(request=Sweep(kind=kind)) if kind not in self._kinds[ue]:
-                self._fail(job, Reason.KIND_UNKNOWN, f"{ue} reports in {', '.join(self._kinds[ue])}, not {kind}", now_s)
             case Wanted():
                 job.want(result.request, now_s)
+                self._require_kind(job, now_s)
             case Found():
                 self._keep(records.fix_record(job, result.fix, now_s))
                 self._begin(job, now_s)
             case Broken():
                 self._fail(job, Reason.SCHEME_FAILED, result.text, now_s)
+
+    def _require_kind(self, job: Job, now_s: float) -> None:
+        """Give a request up that asks for what the UE does not report."""
+        request, kinds = job.request, self._kinds[job.ue]
+        if isinstance(request, Sweep) and request.kind not in kinds:
+            text = f"{job.ue} reports in {', '.join(kinds) or 'no kind'}, not {request.kind}"
+            self._fail(job, Reason.KIND_UNKNOWN, text, now_s)
 
     def _fail(self, job: Job, reason: Reason, text: str, now_s: float) -> None:
         self.counters["failures"] += 1
@@ -221,7 +232,9 @@ class Run:
 
     def _heard_ready(self, ready: msg.Ready, now_s: float) -> None:
         air = self._current(ready.epoch)
-        if air.ready is not None or isinstance(air.request, Sounding):
+        if isinstance(air.request, Sounding):
+            raise PeerFaultError("5.3", f"no setting of epoch {ready.epoch} is awaited")
+        if air.ready is not None:
             return  # said again because our request was
         air.ready = ready
         configure_ms = 1e3 * (now_s - air.asked_s)
@@ -261,11 +274,14 @@ class Run:
 
     def _heard_declined(self, name: str, declined: msg.Declined, now_s: float) -> None:
         air = self._current(declined.epoch)
+        awaited = name == self._radio if air.ready is None else name in air.waiting  # a sounding is never ready
+        if not awaited:
+            raise PeerFaultError("5.3", f"no answer of epoch {declined.epoch} is awaited from {name}")
         text = f"{name} declined: {declined.text} (SPEC {declined.clause})"
         self.counters["declined"] += 1
         if name == self._radio:
             self._give_up(list(air.waiting), Reason.DECLINED, text, now_s)
-        elif name in air.waiting:
+        else:
             self._missed(name, Reason.DECLINED, text, now_s)
 
     # --- time --------------------------------------------------------------------------------------------------------
@@ -313,23 +329,25 @@ class Run:
         rejoin_s = self._section.rejoin_s
         if self._radio is None and self._expired(self._radio_absent_since_s, self._radio_came, now_s):
             for job in self._jobs.values():
-                self._fail_rest(job, Reason.RADIO_ABSENT, f"the radio is absent for {rejoin_s:g} s", now_s)
+                job.abandon(Reason.RADIO_ABSENT, f"the radio is absent for {rejoin_s:g} s", now_s)
         for job in self._jobs.values():
             if job.absent_since_s is not None and self._expired(job.absent_since_s, job.at >= 0, now_s):
-                self._fail_rest(job, Reason.UE_ABSENT, f"{job.ue} is absent for {rejoin_s:g} s", now_s)
+                job.abandon(Reason.UE_ABSENT, f"{job.ue} is absent for {rejoin_s:g} s", now_s)
+        self._fail_abandoned(now_s)
 
     def _expired(self, since_s: float, came: bool, now_s: float) -> bool:
         if not came:
             return not self._patient and now_s - since_s > self._section.gather_s + self._section.rejoin_s
         return now_s - since_s > self._section.rejoin_s
 
-    def _fail_rest(self, job: Job, reason: Reason, text: str, now_s: float) -> None:
-        if job.at < 0:
-            job.begin_next(now_s)
-        while not job.done:
-            self.counters["failures"] += 1
-            self._keep(records.failure_record(job, reason, text))
-            job.begin_next(now_s)
+    def _fail_abandoned(self, now_s: float) -> None:
+        left = FAILED_AT_ONCE
+        for job in self._jobs.values():
+            while job.abandoned is not None and not job.done and left:
+                left -= 1
+                self.counters["failures"] += 1
+                self._keep(records.failure_record(job, *job.abandoned))
+                job.skip(now_s)
 
     def _keep(self, record: Record, samples: Mapping[str, Samples] | None = None) -> None:
         self._commands.append(Keep(record=record, samples=samples or {}))

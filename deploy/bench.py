@@ -56,7 +56,7 @@ def measured(checkout: Path, only: Sequence[str]) -> Iterator[RowDocument]:
     if unknown:
         raise BenchmarkError(f"expected benchmarks among {', '.join(BENCHMARKS)}, got {', '.join(sorted(unknown))}")
     for name in only or BENCHMARKS:
-        for row in _rows(_module(checkout, name)):
+        for row in _rows(module_of_tests(checkout, "benchmarks", name)):
             yield _document(row)
 
 
@@ -78,14 +78,19 @@ def scaling_plot(only: Sequence[str]) -> Callable[[Sequence[RowDocument], Path],
     return write
 
 
-def _module(checkout: Path, name: str) -> ModuleType:
-    if not (checkout / "tests" / "benchmarks" / f"{name}.py").is_file():
-        raise BenchmarkError(
-            f"{checkout}: expected a source checkout with tests/benchmarks/{name}.py; run it from there"
-        )
+def module_of_tests(checkout: Path, folder: str, name: str) -> ModuleType:
+    """Return a module of a folder of the tests, which are in a source checkout only.
+
+    Raises
+    ------
+    BenchmarkError
+        If `checkout` is none.
+    """
+    if not (checkout / "tests" / folder / f"{name}.py").is_file():
+        raise BenchmarkError(f"{checkout}: expected a source checkout with tests/{folder}/{name}.py; run it from there")
     if str(checkout) not in sys.path:
         sys.path.insert(0, str(checkout))
-    return importlib.import_module(f"tests.benchmarks.{name}")
+    return importlib.import_module(f"tests.{folder}.{name}")
 
 
 def _rows(module: ModuleType) -> Sequence[Row]:

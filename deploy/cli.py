@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli_bench import bench
 from deploy.cli_conform import conform
+from deploy.cli_keys import keys
 from deploy.cli_training import card, train
 
 if TYPE_CHECKING:
@@ -177,46 +179,11 @@ def reproduce(
     typer.echo(f"written to {out}")
 
 
-@app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")
-def bench(
-    only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="NAME", help="One benchmark; may be repeated.")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="DIR", help="Draw how times grow with sizes: DIR/scaling.png.")
-    ] = None,
-    json: AsJson = False,
-) -> None:
-    """Measure what must be fast, each row against a baseline in the same run; from a source checkout.
-
-    Exit status: 0 if every row meets its target, 1 if not, 2 if it could not be run.
-    """
-    from rich.console import Console  # noqa: PLC0415
-
-    from deploy.bench import BenchmarkError, compute_in_one_thread, measured, print_rows, scaling_plot  # noqa: PLC0415
-
-    compute_in_one_thread()
-    rows = []
-    try:
-        write = scaling_plot(only or []) if plot else None
-        for row in measured(Path.cwd(), only or []):
-            typer.echo(f"{row.name}: {row.ours_ms:.3f} ms", err=True)
-            rows.append(row)
-        if write and plot:
-            typer.echo(f"written to {write(rows, plot)}", err=True)
-    except BenchmarkError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    if json:
-        _print_json({"rows": rows})
-    else:
-        print_rows(rows, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
-    raise typer.Exit(0 if all(row.met for row in rows) else 1)
-
-
+app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")(bench)
 app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out models")(train)
 app.command(epilog="Example: nftestbed conform ue --case 'ue/session/*' --html report.html")(conform)
 app.command(epilog="Example: nftestbed card models/convnext-element.onnx --users 500")(card)
+app.add_typer(keys)
 
 
 def _print_json(document: object) -> None:

@@ -163,7 +163,7 @@ def _file(folder: Path, block: int) -> Path:
 
 @functools.lru_cache(maxsize=4096)
 def _mapped(folder: Path, block: int) -> Records:
-    records: Records = np.load(_file(folder, block), mmap_mode="r")
+    records: Records = np.load(_file(folder, block), mmap_mode="r", allow_pickle=False)  # noqa: TID251 - plain arrays
     return records
 
 

@@ -13,12 +13,14 @@ from emulator.server import RadioServer
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.config import LoadedTestbed, facts
+from protocol.curve import router
 from protocol.errors import PeerFaultError
+from protocol.keys import CONTROLLER, Identity, client_keys, server_keys
 from protocol.links import PeerLink, RefusedError
-from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities
+from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities, Role, Silence
 from protocol.shell import serve_testbed
 from protocol.testbed import MAX_GROUPS
-from protocol.transport import Route, Router
+from protocol.transport import Route
 from protocol.versions import software
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,13 @@ class EmulatorProcess:
             capabilities=RadioCapabilities(front_end=self._server.limits),
         )
         links = loaded.file.links
-        self._air = Router(links.air, self._on_air, lambda route: None, max_frame_bytes=largest_frame_bytes(shared))
-        self._control = PeerLink(links.control, hello, self._on_message, self._begin_anew, MAX_GROUPS)
+        control_keys = client_keys(loaded, links.control, NAME, CONTROLLER)
+        air_keys = server_keys(loaded, links.air, NAME, [Role.UE])
+        self._air = router(links.air, self._on_air, max_frame_bytes=largest_frame_bytes(shared), keys=air_keys)
+        self._air_is_keyed = air_keys is not None
+        self._control = PeerLink(
+            links.control, hello, self._on_message, self._begin_anew, MAX_GROUPS, keys=control_keys
+        )
 
     async def run(self) -> None:
         """Serve controller and receivers until cancelled or refused for good."""
@@ -88,16 +95,24 @@ class EmulatorProcess:
         if session == self._sessions:
             self._control.send(answer)
 
-    def _on_air(self, route: Route, frames: list[bytes]) -> None:
+    def _on_air(self, route: Route, frames: list[bytes], sender: Identity | None = None) -> None:
+        if self._air_is_keyed and sender is None:
+            return  # revoked since it connected; it will find out when it asks on a new connection
         try:
             message = decode(frames).message
         except PeerFaultError as fault:
             logger.warning("refused from the air link: %s", fault)
             return
         if isinstance(message, Listen):
-            answer = self._server.listen(message, self._now_s())
-            self._keep_truth()
+            answer = self._answer_on_air(message, sender)
             self._air.send(route, encode(Envelope(session=0, message=answer)))
+
+    def _answer_on_air(self, listen: Listen, sender: Identity | None) -> Message:
+        if sender is not None and listen.ue != sender.name:
+            return Silence(epoch=listen.epoch, text=f"this key is enrolled for {sender.name}, not for {listen.ue}")
+        answer = self._server.listen(listen, self._now_s())
+        self._keep_truth()
+        return answer
 
     def _keep_truth(self) -> None:
         for truth in self._server.truth:

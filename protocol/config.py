@@ -100,21 +100,39 @@ class RegionSection(Section, frozen=True):
 
 
 class LinksSection(Section, frozen=True):
-    """Where the control link and the emulated air link are: ``tcp://host:port`` or ``ipc://path``."""
+    """Where the control link and the emulated air link are: ``tcp://host:port`` or ``ipc://path``.
+
+    `keys` is a folder, seen from the testbed file; with it every TCP endpoint is encrypted and lets in enrolled keys only.
+    """
 
     control: str
     air: str
     insecure: bool = False
+    keys: Annotated[str, Meta(min_length=1)] | None = None
 
     def __post_init__(self) -> None:
+        if self.keys is not None and self.insecure:
+            raise ValueError("insecure: expected false beside keys, which make it needless, got true")
         for key, endpoint in (("control", self.control), ("air", self.air)):
-            if not _is_private(key, endpoint) and not self.insecure:
+            if not _is_private(key, endpoint) and not self.insecure and self.keys is None:
                 raise ValueError(
-                    f"{key}: expected a loopback address or ipc://, since anyone on the network could read and "
-                    f'steer an unencrypted link (write insecure: true to have it all the same), got "{endpoint}"'
+                    f"{key}: expected a loopback address or ipc://, since anyone on the network could read and steer an "
+                    "unencrypted link (name a folder of keys as keys, or write insecure: true to have it all the same), "
+                    f'got "{endpoint}"'
                 )
         if self.control == self.air:
             raise ValueError(f'air: expected an endpoint other than that of control, got "{self.air}" for both')
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """Return the endpoints that anyone on the network can read and steer."""
+        if self.keys is not None:
+            return ()
+        return tuple(
+            endpoint
+            for key, endpoint in (("control", self.control), ("air", self.air))
+            if not _is_private(key, endpoint)
+        )
 
 
 def _is_private(key: str, endpoint: str) -> bool:

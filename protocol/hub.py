@@ -1,17 +1,18 @@
 """The controller's side of every session: admission, fencing, liveness, refusals (SPEC 4): rules, no sockets, no clock.
 
-A peer is known by its name, and its newest session wins. Whatever a peer does, the outcome is an answer, an event and a
-counter; nothing that it sends can raise out of here.
+A peer is known by its name, or on a link with keys by its key, which stands for one name; its newest session wins. Whatever a
+peer does, the outcome is an answer, an event and a counter; nothing that it sends can raise out of here.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from protocol import messages as msg
 from protocol.codec import Envelope
 from protocol.delivery import Delivery
 from protocol.errors import OurFaultError, PeerFaultError
+from protocol.keys import Identity
 from protocol.messages import Message, Role
 from protocol.session import CONTROLLER_HEARS, Closed, Event, Faulted, Heard, Opened, State, advanced, faulted
 from protocol.testbed import TestbedFacts
@@ -23,6 +24,7 @@ MAX_RATE_HZ = 20_000.0
 STALL_S = 0.5
 MAX_STRANGER_REFUSALS_HZ = 50
 REMEMBERED_S = 60.0  # longer than a connection holds on to what was said on it
+FINAL_CLAUSES = frozenset({"4.2", "4.3", "4.4", "10.3"})
 
 Route = bytes
 
@@ -36,17 +38,25 @@ class HubOutcome:
 
 
 @dataclass(slots=True)
+class _Conduct:
+    """What a peer has on its account; a new session in the place of an open one takes it over."""
+
+    rate_from_s: float = 0.0
+    rate_count: int = 0
+    faults: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Peer:
     name: str
     route: Route
     role: Role
     delivery: Delivery
     heard_s: float
+    sender: Identity | None
     state: State = State.OPEN
     said_s: float = float("-inf")
-    rate_from_s: float = 0.0
-    rate_count: int = 0
-    faults: list[float] = field(default_factory=list)
+    conduct: _Conduct = field(default_factory=_Conduct)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +70,15 @@ class Admission:
 
 
 class SessionTable:
-    """The controller's side of every session; a peer is known by its name, and its newest session wins (SPEC 4.5)."""
+    """The controller's side of every session; a peer is known by its name, and its newest session wins (SPEC 4.5).
 
-    def __init__(self, admission: Admission) -> None:
+    On a link with keys (`keyed`) every message comes with its sender, None for a key that is not enrolled.
+    """
+
+    def __init__(self, admission: Admission, *, keyed: bool = False) -> None:
         self.counters: Counter[str] = Counter()
         self.progress = 0
-        self._admission = admission
+        self._admission, self._keyed = admission, keyed
         self._digest = admission.facts.digest()
         self._by_route: dict[Route, _Peer] = {}
         self._by_name: dict[str, _Peer] = {}
@@ -92,13 +105,15 @@ class SessionTable:
         peer.said_s = now_s
         return peer.route, peer.delivery.seal(message, now_s)
 
-    def receive(self, route: Route, envelope: Envelope, now_s: float) -> HubOutcome:
+    def receive(self, route: Route, envelope: Envelope, now_s: float, sender: Identity | None = None) -> HubOutcome:
         """Take what came on a route."""
         outcome = HubOutcome()
+        if self._keyed:
+            self._require_same_key(route, sender, outcome)
         peer = self._by_route.get(route)
         try:
             if isinstance(envelope.message, msg.Hello):
-                self._greet(route, envelope, now_s, outcome)
+                self._greet(route, envelope, now_s, outcome, sender)
             elif peer is None or peer.delivery.session != envelope.session:
                 raise PeerFaultError("4.12", "this session is not open; say hello")
             else:
@@ -126,12 +141,38 @@ class SessionTable:
         self.counters["left_behind"] += len(outcome.events) - len(others)
         return HubOutcome(events=others)
 
-    def malformed(self, route: Route, fault: PeerFaultError, now_s: float) -> HubOutcome:
+    def malformed(
+        self, route: Route, fault: PeerFaultError, now_s: float, sender: Identity | None = None
+    ) -> HubOutcome:
         """Take note that something undecodable came on a route."""
         outcome = HubOutcome()
+        if self._keyed:
+            self._require_same_key(route, sender, outcome)
         self.counters["malformed"] += 1
         self._refuse(route, None, fault, now_s, outcome)
         return outcome
+
+    def retain(self, enrolled: Callable[[Identity], bool]) -> HubOutcome:
+        """Close the sessions whose key is enrolled no more, or for something else by now (SPEC 10.4)."""
+        outcome = HubOutcome()
+        for peer in list(self._by_name.values()):
+            if peer.sender is None or not enrolled(peer.sender):
+                self._close(peer, "its key is enrolled no more", outcome)
+        return outcome
+
+    def _require_same_key(self, route: Route, sender: Identity | None, outcome: HubOutcome) -> None:
+        """Close the session of a route on which another key speaks than at its hello, or one that is revoked (SPEC 10.4)."""
+        peer = self._by_route.get(route)
+        if peer is not None and (sender is None or peer.sender != sender):
+            self._close(peer, "its key is enrolled no more" if sender is None else "another key speaks for it", outcome)
+
+    @staticmethod
+    def _require_key_of(hello: msg.Hello, sender: Identity | None) -> None:
+        if sender is None:
+            raise PeerFaultError("10.4", "this key is not enrolled")
+        if (hello.name, hello.role) != (sender.name, sender.role):
+            ours, theirs = f"{sender.role} {sender.name}", f"{hello.role} {hello.name}"
+            raise PeerFaultError("10.3", f"this key is enrolled for {ours}, the hello says {theirs}")
 
     def _hear(self, peer: _Peer, envelope: Envelope, now_s: float, outcome: HubOutcome) -> None:
         peer.heard_s = now_s
@@ -156,15 +197,20 @@ class SessionTable:
         self.counters["duplicates"] += peer.delivery.duplicates - before
 
     def _meter(self, peer: _Peer, now_s: float) -> None:
-        if now_s - peer.rate_from_s >= 1.0:
-            peer.rate_from_s, peer.rate_count = now_s, 0
-        peer.rate_count += 1
-        if peer.rate_count > MAX_RATE_HZ:
+        conduct = peer.conduct
+        if now_s - conduct.rate_from_s >= 1.0:
+            conduct.rate_from_s, conduct.rate_count = now_s, 0
+        conduct.rate_count += 1
+        if conduct.rate_count > MAX_RATE_HZ:
             raise PeerFaultError("2.6", f"more than {MAX_RATE_HZ:g} messages in a second")
 
-    def _greet(self, route: Route, envelope: Envelope, now_s: float, outcome: HubOutcome) -> None:
+    def _greet(
+        self, route: Route, envelope: Envelope, now_s: float, outcome: HubOutcome, sender: Identity | None
+    ) -> None:
         hello = envelope.message
         assert isinstance(hello, msg.Hello)  # noqa: S101 - told apart by the caller
+        if self._keyed:
+            self._require_key_of(hello, sender)
         known = self._by_name.get(hello.name)
         if known is not None and known.route == route and known.delivery.session == envelope.session:
             self._meter(known, now_s)
@@ -174,13 +220,16 @@ class SessionTable:
         if envelope.session <= (newest := self._newest(hello.name, now_s)):
             raise PeerFaultError("4.5", f"session {envelope.session} of {hello.name} is not newer than {newest}")
         if known is not None:
+            self._meter(known, now_s)
             self._close(known, "a newer session of the same peer", outcome)
         if len(self._by_name) >= MAX_SESSIONS:
             raise PeerFaultError("2.5", f"{MAX_SESSIONS} sessions are open")
         previous = self._by_route.get(route)
         if previous is not None:
             self._close(previous, "its connection speaks for another peer now", outcome)
-        peer = _Peer(hello.name, route, hello.role, Delivery(envelope.session), now_s)
+        peer = _Peer(hello.name, route, hello.role, Delivery(envelope.session), now_s, sender)
+        if known is not None:
+            peer.conduct = known.conduct
         self._by_route[route] = self._by_name[hello.name] = peer
         self._welcome(peer, now_s, outcome)
         outcome.events.append(Opened(name=hello.name, hello=hello))
@@ -220,13 +269,13 @@ class SessionTable:
             return
         name = peer.name if peer else "stranger"
         session = envelope.session if envelope else 0
-        if envelope is not None and isinstance(envelope.message, msg.Hello):
-            name = envelope.message.name
+        if envelope is not None and isinstance(envelope.message, msg.Hello) and not fault.clause.startswith("10."):
+            name = envelope.message.name  # unless it is not the sender's
             session = self._newest(name, now_s) if fault.clause == "4.5" else session
         outcome.events.append(faulted(name, fault))
-        if envelope is None or not isinstance(envelope.message, msg.Refusal):  # two peers must not refuse for ever
-            final = fault.clause in {"4.2", "4.3", "4.4"}
-            refusal = msg.Refusal(clause=fault.clause, text=fault.text[:1024], final=final)
+        refusal_came = envelope is not None and isinstance(envelope.message, msg.Refusal)
+        if fault.answerable and not refusal_came:  # two peers must not refuse for ever
+            refusal = msg.Refusal(clause=fault.clause, text=fault.text[:1024], final=fault.clause in FINAL_CLAUSES)
             outcome.send.append((route, Envelope(session=session, message=refusal)))
         if peer is not None:
             self._count_fault(peer, fault, now_s, outcome)
@@ -239,9 +288,9 @@ class SessionTable:
         return self._strangers_answered <= MAX_STRANGER_REFUSALS_HZ
 
     def _count_fault(self, peer: _Peer, fault: PeerFaultError, now_s: float, outcome: HubOutcome) -> None:
-        peer.faults = [at_s for at_s in peer.faults if now_s - at_s < FAULT_WINDOW_S] + [now_s]
-        if len(peer.faults) > MAX_FAULTS or fault.clause == "2.6":
-            self._close(peer, f"broke the protocol {len(peer.faults)} times in {FAULT_WINDOW_S:g} s", outcome)
+        faults = peer.conduct.faults = [at_s for at_s in peer.conduct.faults if now_s - at_s < FAULT_WINDOW_S] + [now_s]
+        if len(faults) > MAX_FAULTS or fault.clause == "2.6":
+            self._close(peer, f"broke the protocol {len(faults)} times in {FAULT_WINDOW_S:g} s", outcome)
 
     def _close(self, peer: _Peer, reason: str, outcome: HubOutcome) -> None:
         self.counters["sessions_closed"] += 1

@@ -12,8 +12,10 @@ from collections.abc import Callable
 
 from protocol import messages as msg
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
+from protocol.curve import GuardedRouter, dealer
 from protocol.errors import OurFaultError, PeerFaultError, ProtocolError
 from protocol.hub import Admission, HubOutcome, SessionTable
+from protocol.keys import ClientKeys, Identity, ServerKeys
 from protocol.messages import Message
 from protocol.session import Closed, Event, Faulted, Heard, Opened, PeerOutcome, PeerSession, State
 from protocol.transport import Dealer, Route, Router
@@ -40,8 +42,10 @@ class PeerLink:
         on_message: Callable[[Message], None],
         on_opened: Callable[[], None],
         max_groups: int = 1,
+        *,
+        keys: ClientKeys | None = None,
     ) -> None:
-        self._endpoint = endpoint
+        self._endpoint, self._keys = endpoint, keys
         self._on_opened = on_opened
         self._hello = hello
         self._on_message = on_message
@@ -77,7 +81,7 @@ class PeerLink:
         earlier = 0 if self._session is None else self._session.session  # ahead of the clock after a refusal by 4.5
         number = max(time.time_ns() // 1000, earlier + 1)
         self._session = PeerSession(self._hello, number, time.monotonic())
-        self._dealer = Dealer(self._endpoint, self._on_frames, max_frame_bytes=self._max_frame_bytes)
+        self._dealer = dealer(self._endpoint, self._on_frames, max_frame_bytes=self._max_frame_bytes, keys=self._keys)
         try:
             while not self._closed.is_set():
                 self._apply(self._session.tick(time.monotonic()))
@@ -111,7 +115,8 @@ class PeerLink:
             self._apply(self._session.receive(decode(frames), time.monotonic()))
         except PeerFaultError as fault:
             logger.warning("refused from controller: %s", fault)
-            self.send(msg.Refusal(clause=fault.clause, text=fault.text[:1024]))
+            if fault.answerable:
+                self.send(msg.Refusal(clause=fault.clause, text=fault.text[:1024]))
 
     def _apply(self, outcome: PeerOutcome) -> None:
         for envelope in outcome.send:
@@ -146,11 +151,24 @@ class PeerLink:
 class HubLink:
     """The controller's end of the control link."""
 
-    def __init__(self, endpoint: str, admission: Admission, on_event: Callable[[Event], None]) -> None:
-        self.table = SessionTable(admission)
-        self._on_event = on_event
+    def __init__(
+        self,
+        endpoint: str,
+        admission: Admission,
+        on_event: Callable[[Event], None],
+        *,
+        keys: ServerKeys | None = None,
+    ) -> None:
+        self.table = SessionTable(admission, keyed=keys is not None)
+        self._on_event, self._keys = on_event, keys
         limit = largest_frame_bytes(admission.facts)
-        self._router = Router(endpoint, self._on_frames, self._on_gone, max_frame_bytes=limit)
+        self._router = (
+            Router(endpoint, self._on_frames, self._on_gone, max_frame_bytes=limit)
+            if keys is None
+            else GuardedRouter(
+                endpoint, self._on_frames, self._on_gone, self._on_enrolment, max_frame_bytes=limit, keys=keys
+            )
+        )
 
     @property
     def endpoint(self) -> str:
@@ -178,17 +196,21 @@ class HubLink:
         self._apply(self.table.farewell(reason, time.monotonic()))
         self._router.close()
 
-    def _on_frames(self, route: Route, frames: list[bytes]) -> None:
+    def _on_frames(self, route: Route, frames: list[bytes], sender: Identity | None = None) -> None:
         now_s = time.monotonic()
         try:
             envelope = decode(frames)
         except PeerFaultError as fault:
-            self._apply(self.table.malformed(route, fault, now_s))
+            self._apply(self.table.malformed(route, fault, now_s, sender))
             return
-        outcome = self.table.receive(route, envelope, now_s)
+        outcome = self.table.receive(route, envelope, now_s, sender)
         if not self._send_all(outcome):
             outcome = self.table.left_behind(route, outcome)
         self._tell(outcome)
+
+    def _on_enrolment(self) -> None:
+        if self._keys is not None:
+            self._apply(self.table.retain(self._keys.allowed.holds))
 
     def _on_gone(self, route: Route) -> None:
         self._apply(self.table.lost_route(route))

@@ -12,10 +12,14 @@ from pathlib import Path
 import structlog
 
 from protocol.config import ConfigError, LoadedTestbed, read_testbed
+from protocol.resources import allow_many_connections, end_beyond, memory_limit_bytes
 from protocol.transport import end_transport
+
+logger = logging.getLogger(__name__)
 
 SUPERVISED = "NFTESTBED_SUPERVISOR_PID"
 PARENT_CHECK_S = 0.5
+EXHAUSTED = 1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SHARED = (
     structlog.stdlib.add_log_level,
@@ -58,9 +62,19 @@ def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
 
 
 def run_until_stopped(main: Coroutine[object, object, int], *, stopped: int) -> int:
-    """Run a process's main task; SIGINT and SIGTERM cancel it, and then the exit status is `stopped`."""
+    """Run a process's main task; SIGINT and SIGTERM cancel it, and then the exit status is `stopped`.
+
+    It is ended in order, with status 1, when it holds more memory than it may.
+    """
+    allow_many_connections()
     try:
-        return asyncio.run(_stoppable(main, stopped))
+        limit_bytes = memory_limit_bytes()
+    except ValueError as error:
+        main.close()
+        print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
+        return 2
+    try:
+        return asyncio.run(_stoppable(main, stopped, limit_bytes))
     finally:
         end_transport()
 
@@ -77,16 +91,22 @@ def serve_testbed(
     """Read a testbed file and run a process's main task on it; a wrong file is told in one line, with status 2."""
     set_up_logging(process, run_directory, quiet=quiet)
     try:
-        return run_until_stopped(serve(read_testbed(path)), stopped=stopped)
+        loaded = read_testbed(path)
+        for endpoint in loaded.file.links.exposed:
+            logger.warning(
+                "%s is INSECURE: whoever reaches it can read and steer this testbed (insecure: true)", endpoint
+            )
+        return run_until_stopped(serve(loaded), stopped=stopped)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
         return 2
 
 
-async def _stoppable(main: Coroutine[object, object, int], stopped: int) -> int:
+async def _stoppable(main: Coroutine[object, object, int], stopped: int, limit_bytes: int) -> int:
     task = asyncio.ensure_future(main)
     loop = asyncio.get_running_loop()
     watch = asyncio.create_task(_watch_parent(task), name="parent")
+    memory = asyncio.create_task(end_beyond(task, limit_bytes), name="memory")
     asked_to_stop = False
 
     def stop() -> None:
@@ -99,11 +119,14 @@ async def _stoppable(main: Coroutine[object, object, int], stopped: int) -> int:
     try:
         return await task
     except asyncio.CancelledError:
+        if memory.done():
+            return EXHAUSTED
         if not asked_to_stop and not watch.done():
             raise
         return stopped
     finally:
         watch.cancel()
+        memory.cancel()
 
 
 async def _watch_parent(task: asyncio.Future[int]) -> None:

@@ -1,4 +1,4 @@
-"""ZeroMQ sockets as frames in and frames out on an asyncio loop; the only importer of `zmq` (SPEC 2).
+"""ZeroMQ sockets as frames in and frames out on an asyncio loop (SPEC 2); those with keys are in curve.py.
 
 A plain socket and `add_reader`, drained until it would block: the descriptor is edge-triggered, so its events are looked at
 again after every send that is not part of a drain. A send never blocks: what a peer cannot take now waits in a bounded
@@ -46,13 +46,19 @@ class _Socket:
     def __init__(self, kind: int, on_frames: OnFrames, max_frame_bytes: int) -> None:
         libzmq_version()
         self._on_frames = on_frames
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+        self._socket: zmq.Socket[bytes] = self._context().socket(kind)
         for option, value in _common_options(max_frame_bytes):
             self._socket.setsockopt(option, value)
         self._loop = asyncio.get_running_loop()
         self._descriptor = -1
         self._drain_planned = False
         self._draining = False
+
+    def _context(self) -> "zmq.Context[zmq.Socket[bytes]]":
+        return zmq.Context.instance()
+
+    def _secure(self) -> None:
+        """Set what must be set before the socket is bound or connected; here nothing."""
 
     def _start(self) -> None:
         self._descriptor = int(self._socket.getsockopt(zmq.FD))
@@ -150,6 +156,7 @@ class Router(_Socket):
         self.dropped = 0
         for option, value in ((zmq.ROUTER_MANDATORY, 1), (zmq.ROUTER_HANDOVER, 0), (zmq.BACKLOG, 512)):
             self._socket.setsockopt(option, value)
+        self._secure()
         try:
             self._claim = _claimed(endpoint)
             self._socket.bind(endpoint)
@@ -238,6 +245,7 @@ class Dealer(_Socket):
     def __init__(self, endpoint: str, on_frames: OnFrames, *, max_frame_bytes: int) -> None:
         super().__init__(zmq.DEALER, on_frames, max_frame_bytes)
         self.dropped = 0
+        self.kept_out = False  # for want of a key; libzmq does not try again
         for option, value in (
             (zmq.IMMEDIATE, 1),  # never queue for a controller that is not there
             (zmq.RECONNECT_IVL, 100),
@@ -249,6 +257,7 @@ class Dealer(_Socket):
             (zmq.HEARTBEAT_TIMEOUT, 3000),  # no longer than the interval: the abort needs a second timer to be running
         ):
             self._socket.setsockopt(option, value)
+        self._secure()
         self._socket.connect(endpoint)
         self._start()
 
@@ -262,6 +271,17 @@ class Dealer(_Socket):
         return sent
 
 
+_own_contexts: "list[zmq.Context[zmq.Socket[bytes]]]" = []
+
+
+def own_context() -> "zmq.Context[zmq.Socket[bytes]]":
+    """Return a new context, for a socket that shares none; `end_transport` ends it."""
+    _own_contexts.append(zmq.Context())
+    return _own_contexts[-1]
+
+
 def end_transport() -> None:
     """Wait until every closed socket has let go of what it had to send."""
+    while _own_contexts:
+        _own_contexts.pop().term()
     zmq.Context.instance().term()

@@ -5,13 +5,14 @@ from functools import partial
 from pathlib import Path
 
 from protocol.config import LoadedTestbed, facts
+from protocol.keys import CONTROLLER, RADIO, client_keys
 from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, FeedbackKind, Hello, Message, UeCapabilities
 from protocol.shell import serve_testbed
 from protocol.versions import software
 from ue_agent.agent import Agent, Command, Say
 from ue_agent.config import UeAgentSection
-from ue_agent.receiver import ComplexArray, Receiver, ReceiverContext, receiver_factory
+from ue_agent.receiver import EMULATED, ComplexArray, Receiver, ReceiverContext, receiver_factory
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,10 @@ class UeProcess:
         )
         links = loaded.file.links
         self._agent = Agent()
-        self._link = PeerLink(links.control, hello, self._on_message, self._agent.reset)
-        context = ReceiverContext(ue=name, facts=shared, air=links.air, options=section.options)
+        keys = client_keys(loaded, links.control, name, CONTROLLER)
+        self._link = PeerLink(links.control, hello, self._on_message, self._agent.reset, keys=keys)
+        air_keys = client_keys(loaded, links.air, name, RADIO) if section.receiver == EMULATED else None
+        context = ReceiverContext(ue=name, facts=shared, air=links.air, options=section.options, air_keys=air_keys)
         self._receiver: Receiver = receiver_factory(section.receiver)(context, self._on_received)
 
     async def run(self) -> None:

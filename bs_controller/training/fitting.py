@@ -7,7 +7,7 @@ stopped between any two steps and goes on as if it had not been.
 
 import math
 import os
-import pickle
+import pickle  # noqa: TID251 - for the name of an error alone
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

@@ -275,6 +275,8 @@ def _rows(panel: Panel | ImagePanel) -> Iterator[tuple[str, ...]]:
             yield *_row(panel, "image", x, y)[:-2], panel.level_label, f"{z:.4g}"
         return
     for curve in panel.curves:
+        if curve.label.startswith("_"):  # the points of a line that is there already
+            continue
         for x, y in zip(curve.x, curve.y, strict=True):
             yield _row(panel, curve.label, x, y)
     for mark in panel.marks:

@@ -45,6 +45,8 @@ class Rig:
     shared: TestbedFacts
     facts: dict[str, Any]
     digest: str
+    loaded: LoadedTestbed
+    folder: Path
     scene: Mapping[str, object]  # the file's section of the emulator, raw
     testee: Testee
     pump: Pump
@@ -100,18 +102,21 @@ def rig_for(target: Target) -> Iterator[Rig]:
     try:
         file = target.testbed or _written_testbed(folder)
         loaded = _read(file)
-        values = _values(target, loaded, file, folder)
-        testee = AttachedTestee() if target.command is None else CommandTestee(target.command, values, folder)
-        log = WireLog()
         shared = facts(loaded.file)
         known = facts_of(shared)
+        links = loaded.file.links
+        values = placeholders(target, (links.control, links.air), file, known, folder)
+        testee = AttachedTestee() if target.command is None else CommandTestee(target.command, values, folder)
+        log = WireLog()
         rig = Rig(
             target=target,
-            control=loaded.file.links.control,
-            air=loaded.file.links.air,
+            control=links.control,
+            air=links.air,
             shared=shared,
             facts=known,
             digest=digest_of(known),
+            loaded=loaded,
+            folder=folder,
             scene=loaded.file.emulator,
             testee=testee,
             pump=Pump(log),
@@ -144,13 +149,15 @@ def _read(file: Path) -> LoadedTestbed:
         raise CannotRunError(str(error)) from error
 
 
-def _values(target: Target, loaded: LoadedTestbed, file: Path, folder: Path) -> dict[str, str]:
-    """Return the placeholders of a command line."""
+def placeholders(
+    target: Target, links: tuple[str, str], file: Path, known: dict[str, Any], folder: Path
+) -> dict[str, str]:
+    """Return the placeholders of a command line; `links` are control and air, `known` the facts."""
     document = folder / "facts.json"
-    document.write_text(canonical(facts_of(facts(loaded.file))), encoding="utf-8")
+    document.write_text(canonical(known), encoding="utf-8")
     return {
-        "control": loaded.file.links.control,
-        "air": loaded.file.links.air,
+        "control": links[0],
+        "air": links[1],
         "name": target.name if target.role is Role.UE else "radio",
         "testbed": str(file),
         "facts": str(document),

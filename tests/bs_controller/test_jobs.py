@@ -1,10 +1,11 @@
 """One UE's work: its schemes in order, whose turn it is, and what a step of a scheme comes to."""
 
+import tracemalloc
 from collections.abc import Generator
 
 import pytest
 
-from bs_controller.jobs import Broken, Found, Job, Stage, Wanted, plans, step
+from bs_controller.jobs import Broken, Found, Job, Plans, Stage, Wanted, step
 from bs_controller.sweeps import Answer, Fix, Localization, PeakFeedback, Request
 from tests.bs_controller.rehearsal import COMMON, Asking, sweep_to
 
@@ -14,15 +15,32 @@ PEAK = PeakFeedback(subcarrier=3)
 
 def job(ue: str = "ue-a", at: int = 0, rounds: int = 1) -> Job:
     """A job whose localization number `at` is under way."""
-    started = Job(ue, plans([ONE, TWO], rounds))
+    started = Job(ue, Plans([ONE, TWO], rounds))
     for _ in range(at + 1):
         started.begin_next(now_s=0.0)
     return started
 
 
 def test_plans_are_all_schemes_of_one_round_before_the_next() -> None:
-    order = [(plan.round, plan.scheme.name, plan.position) for plan in plans([ONE, TWO], rounds=2)]
+    plans = Plans([ONE, TWO], rounds=2)
+    order = [(plans[at].round, plans[at].scheme.name, plans[at].position) for at in range(len(plans))]
     assert order == [(0, "one", 0), (0, "two", 1), (1, "one", 2), (1, "two", 3)]
+
+
+def test_million_rounds_of_a_user_take_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        begun = job(rounds=1_000_000)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(begun.plans) == 2_000_000
+    assert peak_bytes < 100_000  # a single byte for each would be twenty times as much
+
+
+def test_plan_beyond_the_last_is_an_error() -> None:
+    with pytest.raises(IndexError):
+        Plans([ONE, TWO], rounds=2)[4]
 
 
 def test_job_is_done_after_its_last_plan() -> None:

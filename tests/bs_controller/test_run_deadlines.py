@@ -2,6 +2,7 @@
 
 import msgspec
 
+from bs_controller.run import FAILED_AT_ONCE
 from bs_controller.sweeps import Sounding
 from protocol import messages as msg
 from tests.bs_controller.rehearsal import (
@@ -281,6 +282,40 @@ def test_user_that_returns_after_it_was_given_up_is_left_alone() -> None:
     rehearsal.play()
     assert len(rehearsal.measures("ue-a")) == asked
     assert rehearsal.run.unfinished == []
+
+
+def test_long_rest_of_a_user_that_stays_away_is_given_up_in_parts_between_which_the_others_go_on() -> None:
+    section = msgspec.structs.replace(SECTION, rounds=2 * FAILED_AT_ONCE)
+    rehearsal = begun(Rehearsal([Asking()], section=section), "ue-a", "ue-b")
+    rehearsal.leave("ue-a")
+    rehearsal.wait(1.01 * REJOIN_S)
+    assert len(rehearsal.failed) == FAILED_AT_ONCE
+    assert rehearsal.run.unfinished == ["ue-a", "ue-b"]
+    rehearsal.join("ue-a")  # too late
+    asked = len(rehearsal.measures("ue-a"))
+    rehearsal.silent.clear()
+    rehearsal.wait(0.02)
+    assert rehearsal.failed == [("ue-a", "UE absent")] * (2 * FAILED_AT_ONCE)
+    rehearsal.miss_deadline()
+    rehearsal.play()
+    assert len(rehearsal.measures("ue-a")) == asked
+    assert rehearsal.fixed == ["ue-b"] * (2 * FAILED_AT_ONCE)
+    assert rehearsal.run.finished
+
+
+def test_result_of_a_scheme_at_work_comes_too_late_for_a_user_that_was_given_up() -> None:
+    ues = tuple(f"ue-{number}" for number in range(FAILED_AT_ONCE + 1))  # the last one's turn to fail comes later
+    rehearsal = Rehearsal([Asking(heavy=True)], ues, hold_heavy=True)
+    rehearsal.begin()
+    rehearsal.play()
+    rehearsal.leave(RADIO)
+    rehearsal.wait(1.01 * REJOIN_S)
+    while rehearsal.held:
+        rehearsal.finish_heavy()
+    rehearsal.wait(0.02)
+    assert rehearsal.fixed == []
+    assert len(rehearsal.failed) == len(ues)
+    assert rehearsal.run.finished
 
 
 # --- the radio leaves ------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ COMMANDS = ("run", "controller", "emulator", "ue", "study", "reproduce", "bench"
 
 def test_help_names_every_command_and_an_example() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    assert all(command in text for command in COMMANDS)
+    assert all(command in text for command in (*COMMANDS, "keys"))
     assert "Example: nftestbed run deploy/testbeds/demo.yaml" in text
 
 
@@ -94,3 +94,19 @@ def test_bench_outside_a_checkout_says_where_to_run_it(tmp_path: Path, monkeypat
     result = CliRunner().invoke(app, ["bench"])
     assert result.exit_code == 2
     assert "source checkout" in result.output
+
+
+def test_bench_of_faults_and_of_load_at_once_is_refused() -> None:
+    result = CliRunner().invoke(app, ["bench", "--faults", "--load"])
+    assert result.exit_code == 2
+    assert "expected --faults or --load, got both" in result.output
+
+
+@pytest.mark.parametrize(("option", "module"), [("--faults", "campaign"), ("--load", "load")])
+def test_campaigns_outside_a_checkout_say_where_to_run_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, module: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["bench", option])
+    assert result.exit_code == 2
+    assert f"expected a source checkout with tests/faults/{module}.py" in result.output

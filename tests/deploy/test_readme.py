@@ -30,3 +30,13 @@ def test_files_and_folders_that_the_readme_links_to_exist() -> None:
     root = Path(__file__).parents[2]
     for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
         assert (root / target).exists(), target
+
+
+def test_tests_that_the_security_text_names_exist() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "SECURITY.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:tests/[\w/]*/)?(test_\w+\.py)`", text))
+    assert len(named) > 5
+    assert named <= {path.name for path in (root / "tests").rglob("test_*.py")}
+    for target in re.findall(r"`(tests/[\w/.]+)`|\]\(([^)#:]+)\)", text):
+        assert (root / (target[0] or target[1].split("#")[0])).exists(), target

@@ -53,6 +53,7 @@ def _require_three_files(name: str, folder: Path) -> None:
     with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows
+    assert not [row for row in rows if row["curve"].startswith("_")], "points of a line are in the file once"
     assert np.isfinite([float(row["y"]) for row in rows]).all()
     document = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     assert document["figure"] == name

@@ -252,6 +252,34 @@ def test_public_endpoint_needs_insecure_in_so_many_words(tmp_path: Path, host: s
     assert read_testbed(write(tmp_path, allowed)).file.links.insecure
 
 
+@pytest.mark.clause("2.3")
+def test_public_endpoint_with_keys_needs_nothing_else(tmp_path: Path) -> None:
+    text = GOOD.replace("control: tcp://127.0.0.1:5555", 'keys: keys\n  control: "tcp://192.168.1.4:5555"')
+    links = read_testbed(write(tmp_path, text)).file.links
+    assert (links.keys, links.exposed) == ("keys", ())
+
+
+def test_only_endpoints_without_keys_beyond_loopback_are_exposed(tmp_path: Path) -> None:
+    text = GOOD.replace("control: tcp://127.0.0.1:5555", 'insecure: true\n  control: "tcp://192.168.1.4:5555"')
+    assert read_testbed(write(tmp_path, text)).file.links.exposed == ("tcp://192.168.1.4:5555",)
+    assert read_testbed(write(tmp_path, GOOD)).file.links.exposed == ()
+
+
+@pytest.mark.parametrize(
+    ("links", "expected"),
+    [
+        (
+            "  keys: keys\n  insecure: true\n",
+            "bed.yaml:19:13: links.insecure: expected false beside keys, which make it",
+        ),
+        ('  keys: ""\n', "bed.yaml:18:9: links.keys: expected text of length >= 1"),
+        ("  keys: 7\n", "bed.yaml:18:9: links.keys: expected text or nothing, got 7"),
+    ],
+)
+def test_keys_that_cannot_be_meant_are_refused(tmp_path: Path, links: str, expected: str) -> None:
+    assert complaint(tmp_path, GOOD.replace("links:\n", f"links:\n{links}")).startswith(expected)
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [

@@ -117,6 +117,16 @@ class Process:
             reader.start()
 
     @property
+    def status(self) -> int | None:
+        """Return the exit status; None while the process runs."""
+        return self._popen.poll()
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether the process has not ended yet."""
+        return self._popen.poll() is None
+
+    @property
     def errors(self) -> str:
         """Return what the process has said on standard error so far."""
         return "".join(self.err)

@@ -3,6 +3,7 @@
 Frames are built with the product's codec, so that a test can break exactly one rule at a time.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -13,6 +14,8 @@ import zmq
 
 from protocol import messages as msg
 from protocol.codec import Envelope, Frame, decode, encode
+from protocol.curve import set_client_keys
+from protocol.keys import ClientKeys
 from protocol.messages import FeedbackKind, Hello, Message, UeCapabilities
 from protocol.testbed import TestbedFacts
 from tests.qualification.processes import PATIENCE_S
@@ -36,13 +39,15 @@ def header_of(message: Message, **changes: object) -> bytes:
 
 
 class RawPeer:
-    """A connection to a controller; with `open_as` also a session."""
+    """A connection to a controller, with keys if it is given any; with `open_as` also a session."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: ClientKeys | None = None) -> None:
         self.session = time.time_ns() // 1000
         self.heard: list[Message] = []
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
+        if keys is not None:
+            set_client_keys(self._socket, keys.secret, keys.server)
         self._socket.connect(endpoint)
         self._sequence = self._acknowledged = 0
         self._is_open = False
@@ -72,6 +77,16 @@ class RawPeer:
         """Send the same frames again and again, as fast as they are taken."""
         for _ in range(times):
             self.say_frames(*frames)
+
+    def tries(self, message: Message) -> None:
+        """Say something, unless ZeroMQ has given this connection up for good already, where saying would wait for ever."""
+        frames = encode(Envelope(session=self.session, message=message))
+        with contextlib.suppress(zmq.Again):
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+
+    def give_up(self) -> None:
+        """Close, and drop what has not left."""
+        self._socket.close(linger=0)
 
     def say(self, message: Message, *, sequence: int | None = None) -> int:
         """Send a message in the session, by default with the next sequence number; return that number."""

@@ -38,6 +38,19 @@ def test_ue_that_dies_for_good_fails_alone(lab_of: LabFactory) -> None:
     assert len(fixes(controller.records, "ue-2")) + len(failures) == 3 * ROUNDS, "every localization has its end"
 
 
+@pytest.mark.requirement("a UE that is gone costs the others nothing")
+def test_others_are_located_and_recorded_while_the_long_rest_of_a_dead_ue_is_given_up(lab_of: LabFactory) -> None:
+    lab = lab_of(controller={"rounds": 100_000, "rejoin_s": 1.0})
+    parts = under_way(lab)
+    parts["ue-2"].signal(signal.SIGKILL)
+    controller = parts["controller"]
+    controller.told(lambda records: of_kind(records, "failure"), "the first localization given up")
+    before = len(fixes(controller.records, "ue-1"))
+    controller.told(lambda records: len(fixes(records, "ue-1")) > before + 20, "further fixes of ue-1")
+    assert len(of_kind(controller.records, "failure")) < 300_000, "they came before the end of all that"
+    assert [record for record in controller.records if not record["recorded"]] == []
+
+
 @pytest.mark.requirement("processes hang and come back")
 def test_emulator_that_hung_and_came_back_costs_no_fix(lab_of: LabFactory) -> None:
     lab = lab_of(**LONG)

@@ -1,6 +1,7 @@
 """The receiver seam: how a driver is found, and how long the emulated one asks."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -10,6 +11,8 @@ import pytest
 from protocol.codec import Envelope, decode, encode
 from protocol.messages import Grid, Listen, Message, Silence
 from protocol.testbed import default_facts
+from protocol.transport import Router
+from tests.qualification.processes import free_ports
 from ue_agent import receiver
 from ue_agent.receiver import ENTRY_POINTS, ComplexArray, EmulatedReceiver, ReceiverContext, receiver_factory
 
@@ -45,7 +48,7 @@ class FakeDealer:
 
     def __init__(self, endpoint: str, on_frames: Callable[[bytes, list[bytes]], None], *, max_frame_bytes: int) -> None:
         self.asked: asyncio.Queue[Listen] = asyncio.Queue()
-        self.closed = False
+        self.closed = self.kept_out = False
         self._on_frames = on_frames
 
     def send(self, frames: Sequence[bytes | memoryview]) -> None:
@@ -59,7 +62,7 @@ class FakeDealer:
     def answer_frames(self, frames: list[bytes]) -> None:
         self._on_frames(b"", frames)
 
-    def close(self) -> None:
+    def close(self, linger_s: float = 0.2) -> None:
         self.closed = True
 
     async def next_epoch(self) -> int:
@@ -74,15 +77,20 @@ class Antenna:
         self.received: list[tuple[int, ComplexArray]] = []
         dealers: list[FakeDealer] = []
 
-        def dealer(endpoint: str, on_frames: Callable[..., None], *, max_frame_bytes: int) -> FakeDealer:
+        def dealer(endpoint: str, on_frames: Callable[..., None], *, max_frame_bytes: int, keys: None) -> FakeDealer:
             dealers.append(FakeDealer(endpoint, on_frames, max_frame_bytes=max_frame_bytes))
             return dealers[-1]
 
-        monkeypatch.setattr(receiver, "Dealer", dealer)
+        monkeypatch.setattr(receiver, "dealer", dealer)
         monkeypatch.setattr(receiver, "ASK_AGAIN_S", 0.001)  # the real one only makes the tests slower
         context = ReceiverContext(ue="ue-a", facts=FACTS, air="ipc://air", options={})
         self.receiver = EmulatedReceiver(context, lambda epoch, samples: self.received.append((epoch, samples)))
-        (self.dealer,) = dealers
+        self.dealers = dealers
+
+    @property
+    def dealer(self) -> FakeDealer:
+        """Return the newest socket."""
+        return self.dealers[-1]
 
     @property
     def epochs(self) -> list[int]:
@@ -179,4 +187,98 @@ async def test_frames_that_are_no_message_are_ignored(
     antenna.dealer.answer_frames([b"\xc1"])  # the one byte that msgpack never uses
     assert antenna.received == []
     assert "refused from the air link" in caplog.text
+    antenna.receiver.close()
+
+
+class Strangers:
+    """A server that speaks no ZMTP to whoever connects."""
+
+    def __init__(self) -> None:
+        self.met = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, port: int) -> None:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", port)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\xff" + bytes(8) + b"\x7f\x09" + b"?" * 64)  # a greeting of a version that there is not
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(4096):
+                pass  # until the other end has understood that it is no use
+        self.met.set()
+        writer.close()
+
+    async def leave(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+
+@pytest.mark.asyncio
+async def test_receiver_whose_connection_broke_the_transport_asks_on_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libzmq never connects again after an answer that is not its protocol, such as a wrong bit in a greeting."""
+    monkeypatch.setattr(receiver, "FIRST_PATIENCE_S", 0.3)  # the real one only makes the test slower
+    received: asyncio.Queue[int] = asyncio.Queue()
+    (port,) = free_ports(1)
+    context = ReceiverContext(ue="ue-a", facts=FACTS, air=f"tcp://127.0.0.1:{port}", options={})
+    strangers = Strangers()
+    await strangers.listen(port)
+    listening = EmulatedReceiver(context, lambda epoch, _samples: received.put_nowait(epoch))
+    listening.listen(3)
+    async with asyncio.timeout(TIMEOUT_S):
+        await strangers.met.wait()
+    await strangers.leave()
+
+    def answer(route: bytes, _frames: list[bytes]) -> None:
+        emulator.send(route, encode(Envelope(session=0, message=grid(3))))
+
+    emulator = Router(context.air, answer, lambda _route: None, max_frame_bytes=8192)
+    async with asyncio.timeout(TIMEOUT_S):
+        assert await received.get() == 3
+    listening.close()
+    emulator.close()
+    await asyncio.sleep(0)  # the loop lets go of the descriptors
+
+
+@pytest.mark.asyncio
+async def test_receiver_that_hears_nothing_at_all_takes_a_new_socket_and_goes_on_asking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receiver, "FIRST_PATIENCE_S", 0.01)  # the real one only makes the test slower
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(antenna.dealers) < 3:  # noqa: ASYNC110 - the timer is the receiver's own
+            await asyncio.sleep(0.001)
+    assert await antenna.dealer.next_epoch() == 3
+    assert [dealer.closed for dealer in antenna.dealers] == [True, True, False]
+    antenna.dealer.answer(grid(3))
+    assert antenna.epochs == [3]
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_receiver_that_is_answered_with_silence_keeps_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "FIRST_PATIENCE_S", TIMEOUT_S)
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    antenna.receiver._unanswered_since_s = float("-inf")
+    antenna.receiver._connected_s = float("-inf")
+    antenna.dealer.answer(Silence(epoch=3, text="nothing is on the air"))
+    for _ in range(3):
+        await antenna.dealer.next_epoch()
+    assert len(antenna.dealers) == 1
+    antenna.receiver.close()
+
+
+@pytest.mark.asyncio
+async def test_receiver_that_was_kept_out_long_ago_takes_a_new_socket_with_its_next_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.dealer.kept_out = True
+    antenna.receiver._connected_s -= 2 * receiver.LONGEST_PATIENCE_S
+    antenna.receiver.listen(3)
+    assert await antenna.dealer.next_epoch() == 3
+    assert [dealer.closed for dealer in antenna.dealers] == [True, False]
     antenna.receiver.close()

@@ -1,0 +1,110 @@
+"""The command ``nftestbed bench``: what a person wants measured, how fast or how long it is survived; nothing is computed here.
+
+It imports what it needs when it is called, as the commands of `deploy.cli` do.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WIDTH_OF_FILES = 120
+
+
+def bench(
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="One benchmark; may be repeated.")
+    ] = None,
+    *,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="DIR", help="Draw how times grow with sizes: DIR/scaling.png.")
+    ] = None,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Instead: kill, stop and cut off real processes, and check what must hold.")
+    ] = False,
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, help="Faults, one of each kind at least.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Seed of the faults.")] = 1,
+    load: Annotated[
+        bool, typer.Option("--load", help="Instead: locate many UE agents for minutes, and watch losses and memory.")
+    ] = False,
+    ues: Annotated[int, typer.Option("--ues", metavar="N", min=1, max=1000, help="UE agents under load.")] = 256,
+    minutes: Annotated[float, typer.Option("--minutes", metavar="M", min=0.1, help="How long the load lasts.")] = 10.0,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")
+    ] = False,
+) -> None:
+    """Measure what must be fast, each row against a baseline in the same run; from a source checkout.
+
+    With --faults or --load: what real processes survive, and how.
+    Exit status: 0 if every row meets its target or nothing was violated, 1 if not, 2 if it could not be run.
+    """
+    from deploy.bench import BenchmarkError, compute_in_one_thread  # noqa: PLC0415
+
+    if faults and load:
+        raise typer.BadParameter("expected --faults or --load, got both")
+    compute_in_one_thread()
+    try:
+        if faults:
+            met = _faults(count, seed, as_json=json)
+        elif load:
+            met = _load(ues, minutes, as_json=json)
+        else:
+            met = _rows(only or [], plot, as_json=json)
+    except BenchmarkError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(0 if met else 1)
+
+
+def _rows(only: list[str], plot: Path | None, *, as_json: bool) -> bool:
+    from rich.console import Console  # noqa: PLC0415
+
+    from deploy.bench import measured, print_rows, scaling_plot  # noqa: PLC0415
+
+    write = scaling_plot(only) if plot else None
+    rows = []
+    for row in measured(Path.cwd(), only):
+        typer.echo(f"{row.name}: {row.ours_ms:.3f} ms", err=True)
+        rows.append(row)
+    if write and plot:
+        typer.echo(f"written to {write(rows, plot)}", err=True)
+    if as_json:
+        _print_json({"rows": rows})
+    else:
+        print_rows(rows, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+    return all(row.met for row in rows)
+
+
+def _faults(count: int, seed: int, *, as_json: bool) -> bool:
+    from rich.console import Console  # noqa: PLC0415
+
+    from deploy.soak import campaign_report, print_faults  # noqa: PLC0415
+
+    report = campaign_report(Path.cwd(), count, seed, lambda line: typer.echo(line, err=True))
+    if as_json:
+        _print_json(report)
+    else:
+        print_faults(report, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+    return not report.violations
+
+
+def _load(ues: int, minutes: float, *, as_json: bool) -> bool:
+    from rich.console import Console  # noqa: PLC0415
+
+    from deploy.soak import load_report, print_load  # noqa: PLC0415
+
+    report = load_report(Path.cwd(), ues, minutes, lambda line: typer.echo(line, err=True))
+    if as_json:
+        _print_json(report)
+    else:
+        print_load(report, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+    return report.met
+
+
+def _print_json(document: object) -> None:
+    import msgspec  # noqa: PLC0415
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
