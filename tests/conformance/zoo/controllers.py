@@ -138,11 +138,11 @@ def forgets_ended_sessions() -> None:
 def knows_every_session() -> None:
     """Hears messages of a connection whatever their session's number is."""
 
-    def receive(original: Any, self: SessionTable, route: bytes, envelope: Envelope, now_s: float) -> Any:
+    def receive(original: Any, self: SessionTable, route: bytes, envelope: Envelope, *given: Any) -> Any:
         peer = self._by_route.get(route)
         if peer is not None and not isinstance(envelope.message, msg.Hello):
             envelope = msgspec.structs.replace(envelope, session=peer.delivery.session)
-        return original(self, route, envelope, now_s)
+        return original(self, route, envelope, *given)
 
     around(SessionTable, "receive", receive)
 
@@ -166,7 +166,7 @@ def opens_anew_at_hello_again() -> None:
     def greet(original: Any, self: SessionTable, route: bytes, envelope: Any, *given: Any) -> None:
         peer = self._by_route.get(route)
         if peer is not None and peer.delivery.session == envelope.session:
-            self._close(peer, "it says hello", given[-1])
+            self._close(peer, "it says hello", given[1])
             self._ended.clear()
         original(self, route, envelope, *given)
 
