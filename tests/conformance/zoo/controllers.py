@@ -177,7 +177,7 @@ def ignores_hello_again() -> None:
     around(SessionTable, "_greet", greet)
 
 
-@broken("controller-opens-anew-at-hello-again", {"controller/session/hello-twice-at-once": "4.2.3"})
+@broken("controller-opens-anew-at-hello-again", {"controller/session/hello-again": "4.7.1"})
 def opens_anew_at_hello_again() -> None:
     """Opens the session anew at a hello that comes again."""
 

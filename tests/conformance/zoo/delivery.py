@@ -34,7 +34,7 @@ def numbers_all_alike() -> None:
     around(Delivery, "seal", seal)
 
 
-@broken("ue-numbers-heartbeats", {"ue/session/all-that-it-says": "4.6"})
+@broken("ue-numbers-heartbeats", {"ue/session/all-that-it-says": "4.6"}, everywhere=True)
 def numbers_heartbeats() -> None:
     """Gives heartbeats a number."""
 
@@ -62,8 +62,13 @@ def acknowledges_nothing() -> None:
 @broken(
     "controller-acknowledges-too-much",
     {"controller/session/everything-in-order": "4.7.1", "controller/session/numbers-in-order": "4.7.1"},
+    everywhere=True,
 )
-@broken("ue-acknowledges-too-much", {"ue/session/numbers-begin-anew": "4.7.1", "ue/session/all-that-it-says": "4.7.1"})
+@broken(
+    "ue-acknowledges-too-much",
+    {"ue/session/numbers-begin-anew": "4.7.1", "ue/session/all-that-it-says": "4.7.1"},
+    everywhere=True,
+)
 def acknowledges_too_much() -> None:
     """Acknowledges one more than it has received."""
     _acknowledging(1)

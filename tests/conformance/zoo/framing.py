@@ -225,7 +225,7 @@ def is_big_endian_in_secret() -> None:
     around(links, "encode", encode)
 
 
-@broken("ue-adds-a-key", {"ue/session/all-that-it-says": "3.4.1"})
+@broken("ue-adds-a-key", {"ue/session/all-that-it-says": "3.4.1"}, everywhere=True)
 def adds_a_key() -> None:
     """Adds a key of its own to its headers."""
 

@@ -31,8 +31,8 @@ def _after_welcome(change: Any) -> None:
 @broken("radio-beats-late", {"radio/timing/heartbeats": "4.10.1"})
 @broken("ue-beats-late", {"ue/timing/heartbeats": "4.10.1"})
 def beats_late() -> None:
-    """Beats three times as seldom as the controller asks for."""
-    _after_welcome(lambda self: setattr(self, "heartbeat_s", 3 * self.heartbeat_s))
+    """Beats five times as seldom as the controller asks for."""
+    _after_welcome(lambda self: setattr(self, "heartbeat_s", 5 * self.heartbeat_s))
 
 
 @broken("ue-never-beats", {"ue/timing/heartbeats": "4.10.1"})
@@ -65,6 +65,7 @@ def same_session_again() -> None:
 @broken(
     "ue-smaller-session",
     {"ue/faults/three-sessions-in-a-row": "4.1.1", "ue/session/number-grows-over-a-restart": "4.1.1"},
+    everywhere=True,
 )
 def smaller_session() -> None:
     """Gives each session a smaller number than the one before."""
@@ -171,7 +172,7 @@ def tries_again() -> None:
     around(PeerLink, "_react", react)
 
 
-@broken("ue-sets-a-routing-id", {"ue/session/routing-id-is-not-set": "2.1.1"})
+@broken("ue-sets-a-routing-id", {"ue/session/routing-id-is-not-set": "2.1.1"}, everywhere=True)
 def sets_a_routing_id() -> None:
     """Names its connections itself."""
     counter = itertools.count()
