@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from protocol.errors import OurFaultError
 from protocol.messages import Declined, FeedbackKind, Measure, Message
 from ue_agent.measure import report_from_samples
 
@@ -72,9 +73,12 @@ class Agent:
             self.counters["missed_pilots"] += 1
             return [Say(Declined(epoch=wanted.epoch, clause="5.3", text=f"the air carries epoch {epoch} by now"))]
         try:
-            report = report_from_samples(wanted.kind, epoch, samples, wanted.groups)
+            with np.errstate(over="ignore"):  # what overflows is refused by the report itself
+                report = report_from_samples(wanted.kind, epoch, samples, wanted.groups)
         except ValueError as error:
             return [Say(Declined(epoch=epoch, clause="7.3", text=str(error)))]
+        except OurFaultError as error:  # beyond what the report's numbers can hold
+            return [Say(Declined(epoch=epoch, clause=error.clause, text=error.text))]
         self._remember(wanted, report)
         return [Say(report)]
 

@@ -1,5 +1,3 @@
-import pytest
-
 from protocol.conformance.case import Role, all_cases
 from protocol.conformance.clauses import Level, requirements, requirements_in, without_case, without_clause
 
@@ -46,6 +44,10 @@ def test_a_must_is_missed_for_each_role_that_it_binds_until_a_case_is_about_it()
     assert ("6.3.1", Role.RADIO) in without_case([case for case in cases if case.role is not Role.RADIO])
 
 
-@pytest.mark.skip(reason="most cases are still to be written")
-def test_every_must_has_a_case_for_each_role_that_it_binds() -> None:
-    assert without_case(all_cases()) == []
+#: What no kit can provoke: nothing that a radio is told makes it have numbers that are not finite.
+UNSEEN = {("3.9.1", Role.RADIO)}
+
+
+def test_every_must_but_those_about_keys_has_a_case_for_each_role_that_it_binds() -> None:
+    missing = {item for item in without_case(all_cases()) if not item[0].startswith("10.")}
+    assert missing == UNSEEN

@@ -168,3 +168,12 @@ def test_what_is_not_measured_is_counted() -> None:
     agent.receive(2, grid(0))
     agent.receive(4, grid(0))
     assert agent.counters == {"unwanted_grids": 1, "stale_grids": 1, "missed_pilots": 1}
+
+
+@pytest.mark.clause("3.9")
+@pytest.mark.parametrize(("kind", "amplitude"), [(FeedbackKind.POWER, 1e200), (FeedbackKind.COMPLEX, 1e40)])
+def test_report_that_its_numbers_cannot_hold_is_declined(kind: FeedbackKind, amplitude: float) -> None:
+    agent = Agent()
+    agent.hear(measure(3, kind))
+    answer = declined(agent.receive(3, amplitude * grid(2)))
+    assert (answer.epoch, answer.clause) == (3, "3.9")
