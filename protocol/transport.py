@@ -116,8 +116,9 @@ class _Socket:
             send(frames[-1], NOW, len(frames[-1]) < ZERO_COPY_BYTES)
         except zmq.Again:
             return False
-        if not self._draining and not self._drain_planned and self._readable():
-            self._plan_drain()  # the send may have swallowed the edge
+        finally:  # whatever came of it, the send may have swallowed the edge
+            if not self._draining and not self._drain_planned and self._readable():
+                self._plan_drain()
         return True
 
     def close(self, linger_s: float = 0.2) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from protocol.conformance.case import NonconformityError
 from protocol.conformance.headers import Said
+from protocol.conformance.referee import CROSSING_S
 from protocol.testbed import MAX_GROUPS, TestbedFacts
 
 ROUNDING_S = 1e-15  # that a delay may be outside the span (SPEC 6.3)
@@ -17,14 +18,16 @@ class RequestWatch:
     shared: TestbedFacts
     front_end: Mapping[str, float]
     kinds: Mapping[str, Sequence[str]]
-    settings: dict[int, Said] = field(default_factory=dict)  # of the radio's session, by epoch
-    ready: set[int] = field(default_factory=set)
+    settings: dict[int, Said] = field(default_factory=dict)  # the newest of each epoch
+    ready: set[int] = field(default_factory=set)  # in the radio's session
+    _ready_before: set[int] = field(default_factory=set)
+    _returned_s: float = float("-inf")
     _requests: dict[int, tuple[object, ...]] = field(default_factory=dict)
 
-    def radio_returns(self) -> None:
+    def radio_returns(self, at_s: float) -> None:
         """Take note that the radio has a new session, in which epochs may begin anew (SPEC 5.1.2)."""
-        self.settings.clear()
-        self.ready.clear()
+        self._ready_before, self.ready = self.ready, set()
+        self._returned_s = at_s
         self._requests.clear()
 
     def radio_asked(self, said: Said) -> None:
@@ -37,10 +40,10 @@ class RequestWatch:
         """
         epoch, what = said.integer("epoch"), (said.type, repr(said.fields), said.frames[1:])
         newest = max(self._requests, default=0)
+        if epoch not in self._requests and epoch < newest:
+            raise NonconformityError(f"expected an epoch above {newest} for a new request, got {epoch}", "5.1.1")
         if self._requests.setdefault(epoch, what) != what:
             raise NonconformityError(f"expected the request of epoch {epoch} as before, got {said.fields}", "5.1.1")
-        if epoch < newest and said.type == "configure" and epoch not in self.settings:
-            raise NonconformityError(f"expected an epoch above {newest} for a new request, got {epoch}", "5.1.1")
         if said.type == "configure":
             self._check_setting(said)
             self.settings[epoch] = said
@@ -73,7 +76,8 @@ class RequestWatch:
         epoch, kind = said.integer("epoch"), said.text("kind")
         if kind not in self.kinds[ue]:
             raise NonconformityError(f"expected a kind of {list(self.kinds[ue])} from {ue}, got {kind}", "7.1.2")
-        if epoch not in self.ready:
+        crossing = said.at_s - self._returned_s < CROSSING_S and epoch in self._ready_before
+        if epoch not in self.ready and not crossing:
             text = f"expected measure about a setting that is on the air, got epoch {epoch}, ready are {self.ready}"
             raise NonconformityError(text, "5.1")
         groups = self.settings[epoch].arrays["phase_cycles"].shape[0]

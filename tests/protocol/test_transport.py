@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import select
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -293,6 +295,22 @@ async def test_a_dealer_without_a_router_drops_and_counts(ipc: str) -> None:
         assert dealer.dropped == 1
     finally:
         dealer.close(0.0)
+
+
+def wait_without_the_loop(router: Router) -> None:
+    """Wait until something has come, and long enough for a send to look: it does once in three million cycles."""
+    assert select.select([router._descriptor], [], [], WITHIN_S)[0]
+    time.sleep(0.01)
+
+
+@pytest.mark.asyncio
+async def test_what_waits_is_read_though_a_send_to_nobody_has_taken_the_edge(ipc: str) -> None:
+    async with linked(ipc) as link:
+        dealer, _ = await link.introduce(b"here")
+        dealer.send([b"waits"])
+        wait_without_the_loop(link.router)
+        link.router.send(b"nobody", [b"x"])
+        await link.inbox.holds(2)
 
 
 # --- beginning and end -----------------------------------------------------------------------------------------------

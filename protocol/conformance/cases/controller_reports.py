@@ -216,10 +216,11 @@ def reports_in_order(controller: ControllerUnderTest) -> None:
 
 @case("controller/session/report-of-another-ue", clause="5.3.3", expect="a refusal by 5.3; the right report is taken")
 def report_of_another_ue(controller: ControllerUnderTest) -> None:
-    """A UE that was asked for nothing reports and declines in the place of another."""
-    site = Site(controller, {"ue-1": KINDS, "ue-2": []}).open()
-    said = site.request("measure", ue="ue-1")
-    other = site.ues["ue-2"]
+    """A UE that was asked for nothing, and reports in no kind, reports and declines in the place of another."""
+    site = Site(controller).open()
+    said = site.request("measure")
+    other = controller.ue("ue-2", [])
+    other.open_session()
     other.say(*site.report("ue-1", said))
     other.expect_refusal("5.3")
     other.decline(said.integer("epoch"))

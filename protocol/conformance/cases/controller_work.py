@@ -195,17 +195,14 @@ def kinds_of_each_ue(controller: ControllerUnderTest) -> None:
 # --- answers that are none -------------------------------------------------------------------------------------------
 
 
-@case("controller/session/ue-declines", clause="5.4", expect="no refusal, and work for the other UE goes on")
+@case("controller/session/ue-declines", clause="5.4", expect="no refusal, and further work for its users")
 def ue_declines(controller: ControllerUnderTest) -> None:
-    """A UE declines each measure; the other one answers."""
+    """Of two UEs, whichever is asked declines, four times."""
     site = Site(controller, {"ue-1": KINDS, "ue-2": KINDS}).open()
-    for _ in range(3):
-        said = site.next_request("measure", ue="ue-1")
-        if said is None:
-            raise UnsupportedError("the controller does not ask for feedback")
-        sequence = site.ues["ue-1"].decline(said.integer("epoch"))
-        site.ues["ue-1"].expect_acknowledged(sequence)
-    site.request("measure", "capture", ue="ue-2", within_s=10.0)
+    for _ in range(4):
+        ue, said = site.measured()
+        ue.expect_acknowledged(ue.decline(said.integer("epoch")))
+    site.request("configure", "capture")
     _require_no_refusal(site)
 
 
@@ -233,24 +230,25 @@ def _require_no_refusal(site: Site) -> None:
     expect="other work meanwhile; the late report is refused by 5.3",
 )
 def ue_never_answers(controller: ControllerUnderTest) -> None:
-    """A UE leaves a measure unanswered until the radio was asked for something else, and then reports."""
+    """Of two UEs, one leaves a measure unanswered until the radio was asked for something else, and then reports."""
     site = Site(controller, {"ue-1": KINDS, "ue-2": KINDS}).open()
-    measure = site.request("measure", ue="ue-1")
-    site.mute.add("ue-1")
+    ue, measure = site.measured()
+    report = site.report(ue.name, measure)
+    site.mute.add(ue.name)
     newer = site.next_request("configure", "capture", within_s=10.0)
     if newer is None:
         raise UnsupportedError("the controller waits for a UE that does not answer")
-    site.ues["ue-1"].say(*site.report("ue-1", measure))
-    site.ues["ue-1"].expect_refusal("5.3")
+    ue.say(*report)
+    ue.expect_refusal("5.3")
     site.answer(newer)
 
 
 @case("controller/faults/ue-leaves-in-the-midst", clause="4.13.1", expect="work for the other UE goes on")
 def ue_leaves_in_the_midst(controller: ControllerUnderTest) -> None:
-    """A UE says bye instead of reporting; the other one answers."""
+    """Of two UEs, one says bye instead of reporting; the other one answers."""
     site = Site(controller, {"ue-1": KINDS, "ue-2": KINDS}).open()
-    site.request("measure", ue="ue-1")
-    site.ues["ue-1"].leave()
+    ue, _ = site.measured()
+    ue.leave()
     before = site.count("configure", "capture")
     if not site.serve_until(lambda: site.count("configure", "capture") > before + 2, within_s=10.0):
         raise NonconformityError("expected further requests for the UE that is there")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from protocol.conformance import reference, reference_radio
-from protocol.conformance.case import NonconformityError
+from protocol.conformance.case import NonconformityError, UnsupportedError
 from protocol.conformance.drivers.controller import ControllerUnderTest, KitPeer
 from protocol.conformance.headers import Array, Fields, Said
 from protocol.conformance.reference import ComplexArray
@@ -16,6 +16,7 @@ from protocol.conformance.requests import RequestWatch
 from protocol.conformance.scene import Place
 from protocol.conformance.sockets import now_s
 
+SETTLED_S = 0.01  # for the last words of the peers of the case before to be read
 PATIENCE_S = 5.0  # for a request that there is no bound for
 KINDS = ("peak", "group", "power", "complex")
 
@@ -60,16 +61,18 @@ class Site:
 
     def open(self) -> "Site":
         """Let everybody open a session."""
-        for peer in (*self.ues.values(), self.radio):
+        for peer in self.ues.values():
             peer.open_session()
+        self.controller.pump_for(SETTLED_S)
+        self.radio.open_session()
         return self
 
     def radio_returns(self) -> None:
         """Let the radio open a session again, on a new connection."""
         self.radio.vanish()
         self.radio = self.controller.peer(self.radio.name, self.radio.capabilities)
-        self.watch.radio_returns()
         self.radio.open_session()
+        self.watch.radio_returns(now_s())
 
     # --- being asked -------------------------------------------------------------------------------------------------
 
@@ -96,6 +99,19 @@ class Site:
             text = f"expected {' or '.join(kinds)} within {within_s:g} s, got {asked[-8:] or 'no request'}"
             raise NonconformityError(text)
         return said
+
+    def measured(self) -> tuple[KitPeer, Said]:
+        """Return the UE that is asked to measure next, and the request, which is not answered.
+
+        Raises
+        ------
+        UnsupportedError
+            If the controller asks for no feedback.
+        """
+        said = self.next_request("measure")
+        if said is None:
+            raise UnsupportedError("the controller asks for no feedback")
+        return self.asked[-1][0], said
 
     def serve_for(self, duration_s: float) -> None:
         """Answer everything for a while."""
