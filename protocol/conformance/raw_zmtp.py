@@ -66,21 +66,21 @@ HANDSHAKE = GREETING + _ready()
 
 
 class RawZmtp:
-    """One connection, made at once; nothing is said on it yet."""
+    """One connection, made at once or accepted already; nothing is said on it yet."""
 
-    def __init__(self, endpoint: str, log: WireLog, link: str = "raw") -> None:
+    def __init__(self, endpoint: str | socket.socket, log: WireLog, link: str = "raw") -> None:
         self.link = link
         self._log = log
         self._unread = bytearray()
-        self._socket = _connected(endpoint)
+        self._socket = _connected(endpoint) if isinstance(endpoint, str) else endpoint
 
-    def shake_hands(self) -> None:
-        """Say greeting and READY, and wait for the other's."""
+    def shake_hands(self) -> RawFrame:
+        """Say greeting and READY, and return the other's READY."""
         self.write(HANDSHAKE)
-        self.read_greeting()
+        return self.read_greeting()
 
-    def read_greeting(self) -> None:
-        """Wait for the other end's greeting and READY."""
+    def read_greeting(self) -> RawFrame:
+        """Wait for the other end's greeting and READY, and return the latter."""
         while len(self._unread) < GREETING_BYTES:
             if not self._more(PATIENCE_S):
                 raise NonconformityError("expected the greeting of ZMTP, got nothing", "2.1")
@@ -88,6 +88,7 @@ class RawZmtp:
         ready = self.next_frame(PATIENCE_S)
         if ready is None or ready.command != b"READY":
             raise NonconformityError(f"expected READY after the greeting, got {ready}", "2.1")
+        return ready
 
     def write(self, data: bytes) -> None:
         """Write bytes, all of them.

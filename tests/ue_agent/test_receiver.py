@@ -190,6 +190,18 @@ async def test_frames_that_are_no_message_are_ignored(
     antenna.receiver.close()
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("count", [1, FACTS.downlink.grid.count + 1])
+async def test_grid_with_another_number_of_subcarriers_is_ignored(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    antenna = Antenna(monkeypatch)
+    antenna.receiver.listen(3)
+    antenna.dealer.answer(Grid(epoch=3, samples=np.ones(count, dtype=np.complex128)))
+    assert antenna.received == []
+    antenna.dealer.answer(grid(3))
+    assert antenna.epochs == [3]
+    antenna.receiver.close()
+
+
 class Strangers:
     """A server that speaks no ZMTP to whoever connects."""
 

@@ -14,6 +14,7 @@ def _open(peer: PeerUnderTest, *, heartbeat_s: float, liveness_s: float) -> None
     peer.open_session(heartbeat_s=heartbeat_s, liveness_s=liveness_s)
     peer.request(1)
     peer.expect_reply(1)
+    peer.wait(0.1)  # until it has heard that its answer arrived
 
 
 @case("peer/faults/controller-crashes", clause="4.11.1", also=("4.1.1",), expect="hello with a larger number")

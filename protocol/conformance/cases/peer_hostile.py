@@ -1,18 +1,16 @@
 """Hostile controllers and strangers on the port: radios and UEs survive, stay within limits and go on."""
 
-import struct
 import time
+from contextlib import suppress
 
 from protocol.conformance.case import NonconformityError, UnsupportedError, case
-from protocol.conformance.cases.peer_timing import opened_without_library
 from protocol.conformance.drivers.peer import PeerUnderTest
 from protocol.conformance.headers import packed
+from protocol.conformance.raw_zmtp import MORE, GoneError, frame, frame_header
 from protocol.conformance.sockets import now_s
-from protocol.conformance.zmtp import MORE, frame, listening
 
 BACK_WITHIN_S = 15.0  # 3 s without welcome, the longest pause, and a process that starts again
 RATE_HZ = 20000
-OPEN_BUT_REFUSALS = frozenset({"heartbeat", "acknowledge", "refusal"})
 
 
 def _garbage(peer: PeerUnderTest, longest_bytes: int = 64) -> list[bytes]:
@@ -121,63 +119,44 @@ def largest_frame_is_taken(peer: PeerUnderTest) -> None:
     _works(peer)
 
 
-@case("peer/hostile/unfinished-message", clause="4.11.1", also=("10.3",), expect="a new session after liveness_s")
+@case("peer/hostile/unfinished-message", clause="4.11.1", also=("10.6.2",), expect="a new session after liveness_s")
 def unfinished_message(peer: PeerUnderTest) -> None:
     """A message begins in an open session, its frames go on and it never ends; nothing else is heard any more."""
-    peer.vanish()
-    try:
-        with listening(peer.rig.control) as listener:
-            connection = opened_without_library(listener, heartbeat_s=0.1, liveness_s=0.5)
+    with peer.raw_listener() as listener:
+        connection = peer.welcomed(listener, heartbeat_s=0.1, liveness_s=0.5)
+        with suppress(GoneError):
             for _ in range(1000):
-                if not connection.write(frame(bytes(100), MORE)):
-                    break
-            listener.accept(within_s=BACK_WITHIN_S)
-    finally:
-        peer.come_back()
+                connection.write(frame(bytes(100), MORE))
+        listener.accept(within_s=BACK_WITHIN_S)
     _is_back(peer)
 
 
-@case("peer/hostile/frame-that-claims-too-much", clause="2.4.2", also=("10.3",), expect="the end of the connection")
+@case("peer/hostile/frame-that-claims-too-much", clause="2.4.2", also=("10.6.2",), expect="the end of the connection")
 def frame_that_claims_too_much(peer: PeerUnderTest) -> None:
     """A frame says that 2^62 bytes follow, in an open session."""
-    peer.vanish()
-    try:
-        with listening(peer.rig.control) as listener:
-            connection = opened_without_library(listener, heartbeat_s=0.1, liveness_s=1.0)
-            connection.write(b"\x02" + struct.pack(">Q", 1 << 62) + bytes(1000))
-            until_s = now_s() + 3.0
-            while connection.write(bytes(100)):
-                if now_s() >= until_s:
-                    raise NonconformityError("expected that the connection is dropped, but it is there after 3 s")
-                time.sleep(0.01)
-    finally:
-        peer.come_back()
+    with peer.raw_session(heartbeat_s=0.2, liveness_s=3.0) as connection:
+        connection.write(frame_header(1 << 62) + bytes(1000))
+        if not connection.is_closed_within(1.5):
+            raise NonconformityError("expected that the connection is dropped, but it is there after 1.5 s")
     _is_back(peer)
 
 
 @case("peer/hostile/stranger-on-the-port", clause="4.1.6", expect="hello when the controller is back")
 def stranger_on_the_port(peer: PeerUnderTest) -> None:
     """Something else listens at the controller's endpoint and answers as a web server would; then it is gone."""
-    peer.vanish()
-    try:
-        with listening(peer.rig.control) as listener:
-            listener.accept(within_s=10.0).write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-            peer.wait(0.2)
-    finally:
-        peer.come_back()
+    with peer.raw_listener() as listener:
+        connection = listener.accept(within_s=10.0)
+        connection.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        connection.is_closed_within(0.5)
     _is_back(peer)
 
 
 @case("peer/hostile/handshake-that-never-ends", clause="4.1.6", expect="a new connection")
 def handshake_that_never_ends(peer: PeerUnderTest) -> None:
     """Something accepts the connection and says nothing at all."""
-    peer.vanish()
-    try:
-        with listening(peer.rig.control) as listener:
-            listener.accept(within_s=10.0)
-            listener.accept(within_s=BACK_WITHIN_S)
-    finally:
-        peer.come_back()
+    with peer.raw_listener() as listener:
+        listener.accept(within_s=10.0)
+        listener.accept(within_s=BACK_WITHIN_S)
     _is_back(peer)
 
 

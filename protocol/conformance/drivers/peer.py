@@ -1,10 +1,13 @@
 """What radio and UE under test have in common: they connect, say hello, and can be made to begin anew."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from protocol.conformance.case import CannotRunError, NonconformityError, UnsupportedError
 from protocol.conformance.conversation import PATIENCE_S, Conversation
-from protocol.conformance.headers import Said, frames_of
+from protocol.conformance.headers import Said, frames_of, header, parsed
+from protocol.conformance.raw_listener import RawListener, identity_in, listening
+from protocol.conformance.raw_zmtp import RawZmtp
 from protocol.conformance.rig import Rig
 from protocol.conformance.sockets import now_s
 from protocol.conformance.testee import CommandTestee
@@ -78,6 +81,35 @@ class PeerUnderTest(Conversation):
             raise CannotRunError(f"expected a hello on {self.rig.control}, but the testee {text}")
         raise NonconformityError(f"expected a hello with a number above {before}, but the testee {text}", "4.1.5")
 
+    @contextmanager
+    def raw_listener(self) -> Iterator[RawListener]:
+        """Listen in the controller's place without libzmq; the kit's own endpoint is back at the end."""
+        self.vanish()
+        try:
+            with listening(self.rig.control, self.rig.log) as listener:
+                yield listener
+        finally:
+            self.come_back()
+
+    def welcomed(self, listener: RawListener, *, heartbeat_s: float, liveness_s: float) -> RawZmtp:
+        """Accept a connection without libzmq, wait for its hello and say welcome."""
+        connection = listener.accept(within_s=START_WITHIN_S)
+        if identity := identity_in(connection.shake_hands().body):
+            raise NonconformityError(f"expected no routing id, got {identity!r}", "2.1.1")
+        frames = connection.next_message(START_WITHIN_S)
+        if frames is None:
+            raise NonconformityError("expected hello on a new connection, got nothing", "4.1.5")
+        hello = parsed(frames, at_s=now_s())
+        fields = {"version": 1, "heartbeat_s": heartbeat_s, "liveness_s": liveness_s}
+        connection.say(frames_of(header("welcome", fields, session=hello.session), {}))
+        return connection
+
+    @contextmanager
+    def raw_session(self, *, heartbeat_s: float, liveness_s: float) -> Iterator[RawZmtp]:
+        """Open a session without libzmq; the kit's own endpoint is back at the end."""
+        with self.raw_listener() as listener:
+            yield self.welcomed(listener, heartbeat_s=heartbeat_s, liveness_s=liveness_s)
+
     def _rebind(self) -> None:
         self.vanish()
         self.come_back()
@@ -142,10 +174,6 @@ class PeerUnderTest(Conversation):
     def say_to(self, route: bytes, frames: Sequence[bytes]) -> bool:
         """Say any frames on one connection, of a session before; return whether it is still there."""
         return self._socket.send(frames, route)
-
-    def is_connected(self) -> bool:
-        """Return whether the connection of the session is still there, by saying an acknowledgement on it."""
-        return self._transmit(frames_of(self.header("acknowledge", {}), {}))
 
     def _transmit(self, frames: Sequence[bytes]) -> bool:
         return self._socket.send(frames, self.route)

@@ -132,10 +132,10 @@ class UeUnderTest(PeerUnderTest):
             frames = frames_of(header("grid", {"epoch": epoch}), {"samples": samples})
         self.answer_listen_frames(listen, frames)
 
-    def answer_listen_frames(self, listen: Said, frames: list[bytes]) -> None:
-        """Answer with any frames."""
+    def answer_listen_frames(self, listen: Said, frames: list[bytes]) -> bool:
+        """Answer with any frames; return whether the connection is still there."""
         assert self._air is not None  # noqa: S101 - somebody listened
-        self._air.send(frames, listen.route)
+        return self._air.send(frames, listen.route)
 
     def fall_silent(self) -> None:
         """Close the emulator's endpoint, as when it crashes."""
