@@ -13,4 +13,4 @@ def answer_of_a_slow_radio(radio: RadioUnderTest) -> None:
     radio.refuse("4.12")
     radio.expect_new_session()
     radio.open_session()
-    radio.silence_for(radio.front_end["settle_s"] + 0.5)
+    radio.silence_for(radio.front_end["settle_s"] + 0.8)

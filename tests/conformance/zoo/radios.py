@@ -354,10 +354,10 @@ def never_declines() -> None:
 
 @broken("radio-answers-in-the-next-session", {"radio/session/answer-of-a-slow-radio": "5.1.3"})
 def answers_in_the_next_session() -> None:
-    """Takes 0.3 s to answer a setting, and answers in whatever session is open then."""
+    """Takes 0.7 s to answer a setting, and answers in whatever session is open then."""
 
     def later(original: Any, self: EmulatorProcess, answer: Any, wait_s: float) -> None:
-        original(self, answer, wait_s and 0.3)
+        original(self, answer, wait_s and 0.7)
 
     around(EmulatorProcess, "_later", later)
     around(EmulatorProcess, "_send", lambda original, self, answer, session: self._control.send(answer))

@@ -1,12 +1,11 @@
 """A broken peer before the kit: how the cases end that must catch it, and some that it has no reason to fail."""
 
 import sys
-from importlib import import_module
 
 from protocol.conformance.case import Role, all_cases
 from protocol.conformance.rig import Target
 from protocol.conformance.runner import run_cases
-from tests.conformance.zoo.__main__ import ROOMS
+from tests.conformance.zoo.__main__ import enter
 from tests.conformance.zoo.registry import BROKEN
 
 WORDS = {
@@ -25,8 +24,8 @@ HARMLESS = {
 }
 SEED = 1
 
-for _room in ("sessions", "delivery", "framing", *ROOMS.values()):
-    import_module(f"tests.conformance.zoo.{_room}")
+for _role in Role:
+    enter(_role)
 
 Ending = tuple[str, str, str]  # outcome, clause, detail
 
