@@ -74,14 +74,31 @@ def acknowledges_too_much() -> None:
     _acknowledging(1)
 
 
-@broken(
-    "controller-acknowledges-late",
-    {"controller/timing/acknowledgement": "4.7.2", "controller/timing/early-acknowledgement": "4.7.2"},
-)
-@broken("ue-acknowledges-late", {"ue/timing/acknowledgement-of-a-duplicate": "4.7.2"})
+@broken("controller-acknowledges-late", {"controller/timing/acknowledgement": "4.7.2"})
+@broken("ue-acknowledges-late", {"ue/timing/acknowledgement-of-what-has-no-answer": "4.7.2"})
 def acknowledges_late() -> None:
     """Takes a second to acknowledge."""
-    constant(delivery, "ACKNOWLEDGE_WITHIN_S", 1.0)
+    received_s: dict[tuple[int, int], float] = {}
+
+    def accept(original: Any, self: Delivery, envelope: Envelope, now_s: float) -> Any:
+        found = original(self, envelope, now_s)
+        received_s.setdefault((self.session, self._last_received), now_s)
+        return found
+
+    def due(original: Any, self: Delivery, now_s: float) -> Any:
+        return [held(self, envelope, now_s) for envelope in original(self, now_s)]
+
+    def seal(original: Any, self: Delivery, message: Message, now_s: float) -> Any:
+        return held(self, original(self, message, now_s), now_s)
+
+    def held(self: Delivery, envelope: Envelope, now_s: float) -> Envelope:
+        numbers = range(1, envelope.acknowledged + 1)
+        old = [n for n in numbers if now_s - received_s.get((self.session, n), now_s) >= 1.0]
+        return msgspec.structs.replace(envelope, acknowledged=max(old, default=0))
+
+    around(Delivery, "accept", accept)
+    around(Delivery, "due", due)
+    around(Delivery, "seal", seal)
 
 
 @broken("ue-acknowledges-what-is-beyond-a-gap", {"ue/session/early-message-waits": "4.7.1"})
