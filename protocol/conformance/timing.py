@@ -52,12 +52,29 @@ class EchoMeter:
         NonconformityError
             If it took longer.
         """
-        late_s = self._worst_s
-        if measured_s <= bound_s + min(2 * late_s, WIDEST_S):
-            return
-        text = f"expected {what} within {bound_s:g} s, took {measured_s:.3f} s"
-        if late_s > VOID_S:
-            raise InconclusiveError(f"{text}, on a machine that was {late_s:.3f} s late itself")
+        if measured_s > bound_s + self._slack_s:
+            self._blame(f"expected {what} within {bound_s:g} s, took {measured_s:.3f} s")
+
+    def require_no_earlier(self, measured_s: float, bound_s: float, what: str) -> None:
+        """Check that something took no less than a bound, narrowed by what this machine is late itself.
+
+        Raises
+        ------
+        InconclusiveError
+            If it took less on a machine that is too slow to tell.
+        NonconformityError
+            If it took less.
+        """
+        if measured_s < bound_s - self._slack_s:
+            self._blame(f"expected {what} no earlier than after {bound_s:g} s, took {measured_s:.3f} s")
+
+    @property
+    def _slack_s(self) -> float:
+        return min(2 * self._worst_s, WIDEST_S)
+
+    def _blame(self, text: str) -> None:
+        if self._worst_s > VOID_S:
+            raise InconclusiveError(f"{text}, on a machine that was {self._worst_s:.3f} s late itself")
         raise NonconformityError(text)
 
     def close(self) -> None:

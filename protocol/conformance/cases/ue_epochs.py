@@ -114,27 +114,8 @@ def remembers_8_reports(ue: UeUnderTest) -> None:
         _require_same(report, ue.expect(report.type))
 
 
-@case("ue/session/forgets-with-the-session", clause="5.1.3", expect="a new measurement")
+@case("ue/session/forgets-with-the-session", clause="5.1.3", expect="the report of what is on the air now")
 def forgets_with_the_session(ue: UeUnderTest) -> None:
-    """Epoch 1 is reported, the session is closed, and epoch 1 of the next session has another grid."""
-    ue.require_air()
-    kind = _any_kind(ue)
-    ue.open_session()
-    ue.measure(kind, _peak_at(ue, 3), epoch=1)
-    ue.is_open = False
-    ue.refuse("4.12")
-    ue.expect_new_session()
-    ue.open_session()
-    samples = _peak_at(ue, ue.subcarriers - 2)
-    ue.measure("peak", samples, epoch=1)
-    ue.on_air = (2, samples)
-    said = ue.measure("peak", samples, epoch=2)
-    if said.fields["subcarrier"] != ue.subcarriers - 2:
-        raise NonconformityError(f"expected a report of the new grid, got {said.fields}")
-
-
-@case("ue/session/new-session-new-answer", clause="5.1.3", expect="the report of what is on the air now")
-def new_session_new_answer(ue: UeUnderTest) -> None:
     """The same epoch and kind is asked for in two sessions, with the peak at another subcarrier."""
     ue.require_kind("peak")
     for place in (3, ue.subcarriers - 2):
@@ -244,7 +225,7 @@ def groups_that_do_not_divide(ue: UeUnderTest) -> None:
     ue.measure("group", ue.samples(), groups=2 if ue.subcarriers % 2 == 0 else 1)
 
 
-@case("ue/session/groups-beyond-the-air", clause="7.1.1", expect="the report; only a group report needs the groups")
+@case("ue/session/groups-of-other-kinds", clause="7.1.1", expect="the report; only a group report needs the groups")
 def groups_of_other_kinds(ue: UeUnderTest) -> None:
     """Kinds other than group are asked for about a setting of two groups."""
     ue.open_session()

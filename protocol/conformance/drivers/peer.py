@@ -150,6 +150,11 @@ class PeerUnderTest(Conversation):
 
     def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
         """Ask for some work that every peer of this role can do or decline, and return the sequence number."""
+        kind, fields = self.requested(epoch)
+        return self.say(kind, fields, session=session, sequence=sequence)
+
+    def requested(self, epoch: int) -> tuple[str, dict[str, object]]:
+        """Return type and fields of what a `request` says."""
         raise NotImplementedError
 
     def expect_reply(self, epoch: int, *, within_s: float = PATIENCE_S) -> Said:

@@ -94,10 +94,9 @@ class RadioUnderTest(PeerUnderTest):
         self.say("configure", fields, {"phase_cycles": phase_cycles, "delay_s": delay_s})
         return epoch
 
-    def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
-        """Ask for one uplink pilot."""
-        fields = {"epoch": epoch, "ue": self.ue}
-        return self.say("capture", fields, session=session, sequence=sequence)
+    def requested(self, epoch: int) -> tuple[str, dict[str, object]]:
+        """Return a `capture` of one uplink pilot."""
+        return "capture", {"epoch": epoch, "ue": self.ue}
 
     def put_on_air(self, phase_cycles: Floats, delay_s: Floats, *, groups_per_pilot: int = 1) -> Said:
         """Say `configure` and return the `ready` to it."""

@@ -96,8 +96,11 @@ class UeUnderTest(PeerUnderTest):
     def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
         """Put random samples on the air and ask for a report of them."""
         self.on_air = (epoch, self.samples())
-        kind = self.kinds[0] if self.kinds else "peak"
-        return self.say("measure", {"epoch": epoch, "kind": kind, "groups": 1}, session=session, sequence=sequence)
+        return super().request(epoch, session=session, sequence=sequence)
+
+    def requested(self, epoch: int) -> tuple[str, dict[str, object]]:
+        """Return a `measure` of the first kind that the UE advertises."""
+        return "measure", {"epoch": epoch, "kind": self.kinds[0] if self.kinds else "peak", "groups": 1}
 
     def measure(
         self, kind: str, samples: ComplexArray, *, groups: int = 1, epoch: int | None = None, within_s: float = 2.0
