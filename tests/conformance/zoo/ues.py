@@ -198,7 +198,7 @@ def remembers_by_epoch_alone() -> None:
 
 @broken(
     "ue-remembers-across-sessions",
-    {"ue/session/new-session-new-answer": "5.1.3", "ue/session/request-ends-with-the-session": "5.1.3"},
+    {"ue/session/forgets-with-the-session": "5.1.3", "ue/session/request-ends-with-the-session": "5.1.3"},
 )
 def remembers_across_sessions() -> None:
     """Keeps epochs and reports when a new session opens."""
