@@ -185,17 +185,6 @@ def remembers_seven_reports() -> None:
     constant(agent, "REMEMBERED_REPORTS", 7)
 
 
-@broken("ue-remembers-by-epoch-alone", {"ue/session/kinds-of-one-epoch": "7.1.1"})
-def remembers_by_epoch_alone() -> None:
-    """Answers a request for another kind of the same epoch with the report that it remembers."""
-
-    def hear(original: Any, self: Agent, message: Any) -> Any:
-        known = [report for (epoch, _), report in self._reports.items() if epoch == getattr(message, "epoch", 0)]
-        return [Say(known[0])] if known else original(self, message)
-
-    around(Agent, "hear", hear)
-
-
 @broken(
     "ue-remembers-across-sessions",
     {"ue/session/forgets-with-the-session": "5.1.3", "ue/session/request-ends-with-the-session": "5.1.3"},
@@ -231,7 +220,7 @@ def serves_what_it_does_not_advertise() -> None:
     around(process, "UeCapabilities", lambda original, **_: UeCapabilities(feedback_kinds=(FeedbackKind.PEAK,)))
 
 
-@broken("ue-always-reports-peaks", {"ue/session/kinds-of-one-epoch": "7.1.1"})
+@broken("ue-always-reports-peaks", {"ue/session/newer-kind-replaces": "7.1.1"})
 def always_reports_peaks() -> None:
     """Reports peaks whatever kind it is asked for."""
 
