@@ -96,9 +96,11 @@ def controller_stands_still(controller: ControllerUnderTest) -> None:
     ue.beats = False
     with controller.suspended():
         ue.wait(max(ue.liveness_s, STALL_S) + 0.5)
-    ue.wait(0.3 * ue.liveness_s)
-    ue.beats = True
+        ue.inbox.clear()
     try:
+        ue.expect("heartbeat", within_s=ue.heartbeat_s + 2.0)  # it has looked at its sessions
+        ue.wait(0.3 * ue.liveness_s)
+        ue.beats = True
         ue.expect_goes_on()
     except NonconformityError as error:
         controller.blame(error, "a session after the controller stood still")
