@@ -5,12 +5,13 @@ from typing import Any
 
 from protocol.conformance import reference
 from protocol.conformance.case import Case, NonconformityError, Role, UnsupportedError, registered
-from protocol.conformance.conversation import Conversation
+from protocol.conformance.conversation import PATIENCE_S, Conversation
 from protocol.conformance.drivers.controller import ControllerUnderTest, KitPeer
 from protocol.conformance.drivers.peer import PeerUnderTest
 from protocol.conformance.drivers.radio import RadioUnderTest
 from protocol.conformance.drivers.ue import UeUnderTest
 from protocol.conformance.headers import UNSEQUENCED
+from protocol.conformance.sockets import now_s
 from protocol.conformance.vectors import (
     AIR,
     HEARS,
@@ -106,10 +107,20 @@ def _check_receiver(vector: Vector, ue: UeUnderTest, frames: list[bytes]) -> Non
     if vector.type == "grid" and vector.accepted:
         samples = sound_arrays("grid", ue.rig.shared)["samples"].astype("c16")
     else:
+        _require_still_listening(vector, ue)
         ue.answer_listen(ue.expect_listen(), samples)
     powers_w, wanted_w = ue.expect("power_report").arrays["power_w"], reference.powers_w(samples)
     if powers_w.shape != wanted_w.shape or (abs(powers_w - wanted_w) > 1e-12 * wanted_w).any():
         raise NonconformityError(f"expected powers of {'the vector' if vector.accepted else 'the grid after it'}")
+
+
+def _require_still_listening(vector: Vector, ue: UeUnderTest) -> None:
+    until_s = now_s() + PATIENCE_S
+    while not ue.listens and now_s() < until_s:
+        ue.pump.step(until_s)
+        for said in ue.inbox:
+            if said.type == "power_report":
+                raise NonconformityError(f"expected that {vector.id} is no answer to listen, got a report of it")
 
 
 def _check_emulator(vector: Vector, radio: RadioUnderTest, frames: list[bytes]) -> None:

@@ -8,14 +8,20 @@ from protocol.conformance.case import Role
 from tests.conformance.zoo.registry import BROKEN, role_of
 
 PROCESSES = {Role.UE: "ue_agent", Role.RADIO: "emulator", Role.CONTROLLER: "bs_controller"}
-ROOMS = {Role.UE: "ues", Role.RADIO: "radios", Role.CONTROLLER: "controllers"}
+PEERS = ("sessions", "delivery", "framing")
+ROOMS = {Role.UE: (*PEERS, "ues"), Role.RADIO: (*PEERS, "radios"), Role.CONTROLLER: (*PEERS, "controllers", "runs")}
+
+
+def enter(role: Role) -> None:
+    """Let the modules that break a role register what they have."""
+    for room in ROOMS[role]:
+        import_module(f"tests.conformance.zoo.{room}")
 
 
 def main() -> None:
     name, *words = sys.argv[1:]
     role = role_of(name)
-    for room in ("sessions", "delivery", "framing", ROOMS[role]):
-        import_module(f"tests.conformance.zoo.{room}")
+    enter(role)
     BROKEN[name].patch()
     sys.argv = [name, *words]
     runpy.run_module(PROCESSES[role], run_name="__main__")

@@ -50,8 +50,8 @@ def _arrays(change: Callable[[str, bytes], bytes], dtype: Callable[[str], str] =
     return repaired
 
 
-@broken("controller-takes-unknown-keys", {})
-@broken("ue-takes-unknown-keys", {})
+@broken("controller-takes-unknown-keys", {"controller/schema/vector-unknown-key": "3.4.2"})
+@broken("ue-takes-unknown-keys", {"ue/schema/vector-unknown-field": "3.4.2"})
 def takes_unknown_keys() -> None:
     """Passes over keys that it does not know."""
 
@@ -64,16 +64,16 @@ def takes_unknown_keys() -> None:
     taking(_header(change))
 
 
-@broken("radio-takes-duplicate-keys", {})
-@broken("controller-takes-duplicate-keys", {})
-@broken("ue-takes-duplicate-keys", {})
+@broken("radio-takes-duplicate-keys", {"radio/framing/vector-duplicate-key": "3.1.2"})
+@broken("controller-takes-duplicate-keys", {"controller/framing/vector-duplicate-fact": "3.1.2"})
+@broken("ue-takes-duplicate-keys", {"ue/framing/vector-duplicate-field": "3.1.2"})
 def takes_duplicate_keys() -> None:
     """Lets the last of equal keys win."""
     taking(_header(lambda values: None))
 
 
-@broken("controller-takes-trailing-bytes", {})
-@broken("ue-takes-trailing-bytes", {})
+@broken("controller-takes-trailing-bytes", {"controller/framing/vector-trailing-byte": "3.1.2"})
+@broken("ue-takes-trailing-bytes", {"ue/framing/vector-trailing-byte": "3.1.2"})
 def takes_trailing_bytes() -> None:
     """Reads the first map of a header and not what is behind it."""
 
@@ -85,15 +85,20 @@ def takes_trailing_bytes() -> None:
     taking(repaired)
 
 
-@broken("controller-takes-nan", {})
-@broken("radio-takes-nan", {})
+@broken(
+    "controller-takes-nan",
+    {"controller/schema/vector-power-nan": "4.7.1", "controller/schema/vector-complex-nan": "4.7.1"},
+)
+@broken(
+    "radio-takes-nan", {"radio/schema/vector-configure-nan": "4.7.1", "radio/schema/vector-configure-infinite": "4.7.1"}
+)
 def takes_nan() -> None:
     """Takes numbers in arrays that are not finite for zeros."""
     taking(_arrays(lambda dtype, frame: np.nan_to_num(np.frombuffer(frame, dtype), posinf=0, neginf=0).tobytes()))
 
 
-@broken("controller-takes-any-byte-order", {})
-@broken("radio-takes-any-byte-order", {})
+@broken("controller-takes-any-byte-order", {"controller/schema/vector-power-big-endian": "4.7.1"})
+@broken("radio-takes-any-byte-order", {"radio/schema/vector-configure-big-endian": "4.7.1"})
 def takes_any_byte_order() -> None:
     """Takes big-endian arrays too."""
 
@@ -103,8 +108,11 @@ def takes_any_byte_order() -> None:
     taking(_arrays(lambda dtype, frame: np.frombuffer(frame, dtype).astype(little(dtype)).tobytes(), little))
 
 
-@broken("controller-takes-any-length", {})
-@broken("radio-takes-any-length", {})
+@broken("controller-takes-any-length", {"controller/schema/vector-power-byte-missing": "4.7.1"})
+@broken(
+    "radio-takes-any-length",
+    {"radio/schema/vector-configure-byte-missing": "4.7.1", "radio/schema/vector-configure-byte-more": "4.7.1"},
+)
 def takes_any_length() -> None:
     """Reads as many values as a frame has and leaves the rest."""
 
@@ -119,28 +127,28 @@ def takes_any_length() -> None:
     taking(repaired)
 
 
-@broken("controller-takes-more-frames", {})
-@broken("ue-takes-more-frames", {})
+@broken("controller-takes-more-frames", {"controller/schema/vector-two-frames": "3.6.1"})
+@broken("ue-takes-more-frames", {"ue/schema/vector-two-frames": "3.6.1"})
 def takes_more_frames() -> None:
     """Leaves frames that no array is for."""
     taking(lambda frames: frames[: 1 + len(msgpack.unpackb(frames[0])["arrays"])])
 
 
-@broken("controller-takes-any-version", {})
-@broken("radio-takes-any-version", {})
+@broken("controller-takes-any-version", {"controller/schema/vector-hello-of-version-2": "3.2.1"})
+@broken("radio-takes-any-version", {"radio/schema/vector-version-0": "3.2.1"})
 def takes_any_version() -> None:
     """Does not look at `v`."""
     taking(_header(lambda values: values.update(v=1)))
 
 
-@broken("controller-takes-wrong-numbers", {})
-@broken("ue-takes-wrong-numbers", {})
+@broken("controller-takes-wrong-numbers", {"controller/session/vector-hello-with-a-number": "4.6.2"})
+@broken("ue-takes-wrong-numbers", {"ue/session/vector-sequenced-heartbeat": "4.6.2"})
 def takes_wrong_numbers() -> None:
     """Takes sequence numbers where none belong."""
     taking(_header(lambda values: values.update(seq=0)))
 
 
-@broken("ue-takes-booleans", {})
+@broken("ue-takes-booleans", {"ue/schema/vector-bool-for-integer": "3.4.2"})
 def takes_booleans() -> None:
     """Takes true for 1."""
 
@@ -151,7 +159,7 @@ def takes_booleans() -> None:
     taking(_header(change))
 
 
-@broken("ue-takes-floats", {})
+@broken("ue-takes-floats", {"ue/schema/vector-float-for-integer": "3.4.2"})
 def takes_floats() -> None:
     """Takes floats that are whole for integers."""
 
@@ -162,13 +170,13 @@ def takes_floats() -> None:
     taking(_header(change))
 
 
-@broken("ue-takes-broken-text", {})
+@broken("ue-takes-broken-text", {"ue/framing/vector-lone-surrogate": "3.1.2"})
 def takes_broken_text() -> None:
     """Passes over bytes that are no UTF-8."""
     taking(lambda frames: [msgpack.packb(msgpack.unpackb(frames[0], unicode_errors="ignore")), *frames[1:]])
 
 
-@broken("ue-takes-malformed-grids", {})
+@broken("ue-takes-malformed-grids", {"ue/schema/vector-grid-unknown-key": "3.4.2"})
 def takes_malformed_grids() -> None:
     """Takes grids with unknown keys and with whatever is behind their header."""
     from ue_agent import receiver  # noqa: PLC0415 - only UEs have one
@@ -182,7 +190,7 @@ def takes_malformed_grids() -> None:
     taking(repaired, receiver)
 
 
-@broken("radio-takes-malformed-listens", {})
+@broken("radio-takes-malformed-listens", {"radio/framing/vector-listen-duplicate-key": "3.1.2"})
 def takes_malformed_listens() -> None:
     """Takes listens with duplicate keys."""
     from emulator import process  # noqa: PLC0415 - only radios have one
@@ -190,8 +198,8 @@ def takes_malformed_listens() -> None:
     taking(_header(lambda values: None), process)
 
 
-@broken("controller-is-big-endian", {})
-@broken("radio-is-big-endian", {})
+@broken("controller-is-big-endian", {"controller/session/everything-in-order": "3.8"})
+@broken("radio-is-big-endian", {"radio/schema/snapshot-shape": "3.8"})
 def is_big_endian() -> None:
     """Sends big-endian arrays."""
 
@@ -206,7 +214,7 @@ def is_big_endian() -> None:
     around(links, "encode", encode)
 
 
-@broken("radio-is-big-endian-in-secret", {})
+@broken("radio-is-big-endian-in-secret", {"radio/schema/snapshot-shape": "3.9"})
 def is_big_endian_in_secret() -> None:
     """Sends arrays in the other byte order than it says."""
 
@@ -217,7 +225,7 @@ def is_big_endian_in_secret() -> None:
     around(links, "encode", encode)
 
 
-@broken("ue-adds-a-key", {})
+@broken("ue-adds-a-key", {"ue/session/all-that-it-says": "3.4.1"}, everywhere=True)
 def adds_a_key() -> None:
     """Adds a key of its own to its headers."""
 

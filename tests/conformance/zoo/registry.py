@@ -11,11 +11,15 @@ Patch = Callable[[], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenPeer:
-    """A name that begins with a role, what is broken, and the cases that must fail with the clauses that they must name."""
+    """A name that begins with a role, what is broken, and the cases that must fail with the clauses that they must name.
+
+    What breaks `everywhere` shows in whatever session; of the others, cases about something else pass.
+    """
 
     name: str
     what: str
     caught_by: Mapping[str, str]
+    everywhere: bool
     patch: Patch
 
     @property
@@ -30,14 +34,14 @@ def role_of(name: str) -> Role:
     return Role(name.partition("-")[0])
 
 
-def broken(name: str, caught_by: Mapping[str, str]) -> Callable[[Patch], Patch]:
+def broken(name: str, caught_by: Mapping[str, str], *, everywhere: bool = False) -> Callable[[Patch], Patch]:
     """Register a patch, whose docstring says what is broken."""
 
     def register(patch: Patch) -> Patch:
         if name in BROKEN:
             raise ValueError(f"expected one peer of each name, got a second {name}")
         what = " ".join((patch.__doc__ or "").split())
-        BROKEN[name] = BrokenPeer(name=name, what=what, caught_by=caught_by, patch=patch)
+        BROKEN[name] = BrokenPeer(name=name, what=what, caught_by=caught_by, everywhere=everywhere, patch=patch)
         return patch
 
     return register

@@ -28,21 +28,21 @@ def _after_welcome(change: Any) -> None:
     around(PeerSession, "_hear", hear)
 
 
-@broken("radio-beats-late", {})
-@broken("ue-beats-late", {})
+@broken("radio-beats-late", {"radio/timing/heartbeats": "4.10.1"})
+@broken("ue-beats-late", {"ue/timing/heartbeats": "4.10.1"})
 def beats_late() -> None:
-    """Beats three times as seldom as the controller asks for."""
-    _after_welcome(lambda self: setattr(self, "heartbeat_s", 3 * self.heartbeat_s))
+    """Beats five times as seldom as the controller asks for."""
+    _after_welcome(lambda self: setattr(self, "heartbeat_s", 5 * self.heartbeat_s))
 
 
-@broken("ue-never-beats", {})
+@broken("ue-never-beats", {"ue/timing/heartbeats": "4.10.1"})
 def never_beats() -> None:
     """Says nothing if it has nothing to say."""
     _after_welcome(lambda self: setattr(self, "heartbeat_s", float("inf")))
 
 
-@broken("radio-never-gives-up", {})
-@broken("ue-never-gives-up", {})
+@broken("radio-never-gives-up", {"radio/timing/silent-controller": "4.11.1"})
+@broken("ue-never-gives-up", {"ue/timing/silent-controller": "4.11.1"})
 def never_gives_up() -> None:
     """Keeps a session in which nothing comes."""
     _after_welcome(lambda self: setattr(self, "liveness_s", float("inf")))
@@ -55,22 +55,29 @@ def _numbering(number: Any) -> None:
     around(PeerSession, "__init__", begin)
 
 
-@broken("ue-same-session-again", {})
+@broken("ue-same-session-again", {"ue/faults/three-sessions-in-a-row": "4.1.1"})
 def same_session_again() -> None:
     """Gives all its sessions the same number."""
     began = time.time_ns() // 1000
     _numbering(lambda: began)
 
 
-@broken("ue-smaller-session", {})
+@broken(
+    "ue-smaller-session",
+    {"ue/faults/three-sessions-in-a-row": "4.1.1", "ue/session/number-grows-over-a-restart": "4.1.1"},
+    everywhere=True,
+)
 def smaller_session() -> None:
     """Gives each session a smaller number than the one before."""
     numbers = itertools.count(time.time_ns() // 1000, -1)
     _numbering(lambda: next(numbers))
 
 
-@broken("radio-speaks-before-welcome", {})
-@broken("ue-speaks-before-welcome", {})
+@broken("radio-speaks-before-welcome", {"radio/session/nothing-but-hello-before-welcome": "4.1.4"})
+@broken(
+    "ue-speaks-before-welcome",
+    {"ue/session/nothing-but-hello-before-welcome": "4.1.4", "ue/session/hello-is-repeated": "4.1.4"},
+)
 def speaks_before_welcome() -> None:
     """Beats before it is welcome."""
 
@@ -83,13 +90,13 @@ def speaks_before_welcome() -> None:
     around(PeerSession, "tick", tick)
 
 
-@broken("ue-says-hello-once", {})
+@broken("ue-says-hello-once", {"ue/session/hello-is-repeated": "4.1.5"})
 def says_hello_once() -> None:
     """Says hello only once."""
     constant(session, "HELLO_AGAIN_S", 100.0)
 
 
-@broken("ue-says-another-hello", {})
+@broken("ue-says-another-hello", {"ue/session/hello-is-repeated": "4.1.5", "ue/timing/hello-cadence": "4.1.5"})
 def says_another_hello() -> None:
     """Says something else in each hello of a session."""
     counter = itertools.count()
@@ -102,7 +109,7 @@ def says_another_hello() -> None:
     around(PeerSession, "tick", tick)
 
 
-@broken("ue-states-another-digest", {})
+@broken("ue-states-another-digest", {"ue/session/hello-states-the-facts": "4.4.1"})
 def states_another_digest() -> None:
     """States a digest that is not that of its facts."""
     around(TestbedFacts, "digest", lambda original, self: original(self)[::-1])
@@ -121,19 +128,19 @@ def _replying(kind: type[msg.Message], reply: msg.Message) -> None:
     around(PeerSession, "receive", receive)
 
 
-@broken("ue-refuses-refusals", {})
+@broken("ue-refuses-refusals", {"ue/session/refusals-are-heard": "9.2.1"})
 def refuses_refusals() -> None:
     """Answers a refusal with a refusal."""
     _replying(msg.Refusal, msg.Refusal(clause="9.2", text="I refuse that"))
 
 
-@broken("ue-answers-bye", {})
+@broken("ue-answers-bye", {"ue/session/bye-in-a-patient-session": "4.13.2"})
 def answers_bye() -> None:
     """Answers a bye with a bye."""
     _replying(msg.Bye, msg.Bye(reason="bye, then"))
 
 
-@broken("ue-ignores-bye", {})
+@broken("ue-ignores-bye", {"ue/session/bye-in-a-patient-session": "4.13.1"})
 def ignores_bye() -> None:
     """Goes on with a session after a bye."""
 
@@ -152,7 +159,10 @@ def _without(kind: type[msg.Message]) -> Any:
     }
 
 
-@broken("ue-tries-again-after-a-final-refusal", {})
+@broken(
+    "ue-tries-again-after-a-final-refusal",
+    {"ue/session/final-refusal-of-hello": "9.1.3", "ue/session/final-refusal-of-an-open-session": "9.1.3"},
+)
 def tries_again() -> None:
     """Says the same hello again after a final refusal."""
 
@@ -162,7 +172,7 @@ def tries_again() -> None:
     around(PeerLink, "_react", react)
 
 
-@broken("ue-sets-a-routing-id", {})
+@broken("ue-sets-a-routing-id", {"ue/session/routing-id-is-not-set": "2.1.1"}, everywhere=True)
 def sets_a_routing_id() -> None:
     """Names its connections itself."""
     counter = itertools.count()
@@ -175,8 +185,14 @@ def sets_a_routing_id() -> None:
     around(_Socket, "__init__", begin)
 
 
-@broken("radio-hears-any-session", {})
-@broken("ue-hears-any-session", {})
+@broken(
+    "radio-hears-any-session",
+    {"radio/session/request-of-another-session": "4.1.7", "radio/session/end-of-another-session": "4.1.7"},
+)
+@broken(
+    "ue-hears-any-session",
+    {"ue/session/request-of-another-session": "4.1.7", "ue/session/end-of-another-session": "4.1.7"},
+)
 def hears_any_session() -> None:
     """Acts on messages whatever their session's number is."""
 
@@ -194,25 +210,25 @@ def _deaf_to(clause: str) -> None:
     around(PeerSession, "_refused", refused)
 
 
-@broken("ue-keeps-a-session-that-nobody-knows", {})
+@broken("ue-keeps-a-session-that-nobody-knows", {"ue/faults/controller-restarts": "4.12.2"})
 def keeps_an_unknown_session() -> None:
     """Goes on with a session that is refused by 4.12."""
     _deaf_to("4.12")
 
 
-@broken("ue-stays-below-the-number", {})
+@broken("ue-stays-below-the-number", {"ue/session/larger-number-after-4.5": "4.5.4"})
 def stays_below_the_number() -> None:
     """Says the same hello again after a refusal by 4.5."""
     _deaf_to("4.5")
 
 
-@broken("ue-takes-any-version", {})
+@broken("ue-takes-any-version", {"ue/session/welcome-to-another-version": "4.2.4"})
 def takes_any_version() -> None:
     """Takes a welcome to a version that it did not offer."""
     around(PeerSession, "_check_version", lambda original, self, message: None)
 
 
-@broken("ue-refuses-nothing", {})
+@broken("ue-refuses-nothing", {"ue/session/refusal-names-what-came": "9.1.2"})
 def refuses_nothing() -> None:
     """Drops without a word what it cannot take."""
 
@@ -226,13 +242,15 @@ def refuses_nothing() -> None:
     around(PeerLink, "_on_frames", on_frames)
 
 
-@broken("ue-takes-what-has-no-place", {})
+@broken("ue-takes-what-has-no-place", {"ue/session/no-place-for-configure": "4.14.1"})
 def takes_what_has_no_place() -> None:
     """Refuses no message by 4.14."""
     around(session, "advanced", lambda original, table, state, message: table.get((state, type(message)), state))
 
 
-@broken("ue-closes-at-a-fault", {})
+@broken(
+    "ue-closes-at-a-fault", {"ue/session/no-place-for-configure": "4.14.1", "ue/session/no-place-for-hello": "4.14.1"}
+)
 def closes_at_a_fault() -> None:
     """Closes its session when it refuses something by 4.14."""
 
@@ -246,7 +264,7 @@ def closes_at_a_fault() -> None:
     around(PeerSession, "receive", receive)
 
 
-@broken("ue-keeps-numbers-in-a-new-session", {})
+@broken("ue-keeps-numbers-in-a-new-session", {"ue/session/numbers-begin-anew": "4.6.1"})
 def keeps_numbers() -> None:
     """Goes on counting its messages when a new session begins."""
     counter = itertools.count(1)

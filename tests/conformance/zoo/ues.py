@@ -15,13 +15,13 @@ from ue_agent.receiver import EmulatedReceiver
 Array = Any
 
 
-@broken("ue-peak-in-float32", {})
+@broken("ue-peak-in-float32", {"ue/numerics/peak-by-a-hair": "7.2.1", "ue/numerics/peak-of-whispers": "7.2.1"})
 def peak_in_float32() -> None:
     """Compares amplitudes in float32."""
     around(measure, "strongest_subcarrier", lambda original, y: original(y.astype(np.complex64)))
 
 
-@broken("ue-highest-of-equals", {})
+@broken("ue-highest-of-equals", {"ue/numerics/peak-of-equals": "7.2.1", "ue/numerics/peak-of-silence": "7.2.1"})
 def highest_of_equals() -> None:
     """Reports the highest of equal maxima."""
 
@@ -31,25 +31,25 @@ def highest_of_equals() -> None:
     around(measure, "strongest_subcarrier", strongest)
 
 
-@broken("ue-peak-of-real-parts", {})
+@broken("ue-peak-of-real-parts", {"ue/numerics/peak-by-amplitude": "7.2.1"})
 def peak_of_real_parts() -> None:
     """Compares real parts instead of amplitudes."""
     around(measure, "strongest_subcarrier", lambda original, y: int(np.argmax(np.abs(y.real))))
 
 
-@broken("ue-sums-powers", {})
+@broken("ue-sums-powers", {"ue/numerics/group-by-amplitudes": "7.3.1"})
 def sums_powers() -> None:
     """Compares groups by their powers instead of their amplitudes."""
     around(measure, "strongest_group", lambda original, y, groups: original(np.abs(y) ** 2, groups))
 
 
-@broken("ue-group-in-float32", {})
+@broken("ue-group-in-float32", {"ue/numerics/group-by-a-hair": "7.3.1"})
 def group_in_float32() -> None:
     """Sums amplitudes in float32."""
     around(measure, "strongest_group", lambda original, y, groups: original(y.astype(np.complex64), groups))
 
 
-@broken("ue-highest-of-equal-groups", {})
+@broken("ue-highest-of-equal-groups", {"ue/numerics/group-of-equals": "7.3.1"})
 def highest_of_equal_groups() -> None:
     """Reports the highest of equal groups."""
 
@@ -60,13 +60,13 @@ def highest_of_equal_groups() -> None:
     around(measure, "strongest_group", strongest)
 
 
-@broken("ue-ignores-groups", {})
+@broken("ue-ignores-groups", {"ue/numerics/group-at-the-borders": "7.3.1", "ue/numerics/group-by-a-hair": "7.3.1"})
 def ignores_groups() -> None:
     """Reports the strongest of eight groups, however many it is asked for."""
     around(measure, "strongest_group", lambda original, y, groups: original(y, 8))
 
 
-@broken("ue-takes-any-groups", {})
+@broken("ue-takes-any-groups", {"ue/session/groups-that-do-not-divide": "7.3.2"})
 def takes_any_groups() -> None:
     """Leaves out the subcarriers that do not fit into equal groups."""
 
@@ -77,13 +77,13 @@ def takes_any_groups() -> None:
     around(measure, "strongest_group", strongest)
 
 
-@broken("ue-reports-amplitudes", {})
+@broken("ue-reports-amplitudes", {"ue/numerics/power": "7.4.1"})
 def reports_amplitudes() -> None:
     """Reports amplitudes for powers."""
     around(measure, "power_w", lambda original, y: np.abs(y))
 
 
-@broken("ue-powers-in-float32", {})
+@broken("ue-powers-in-float32", {"ue/numerics/power": "7.4.1"})
 def powers_in_float32() -> None:
     """Computes powers in float32."""
     around(measure, "power_w", lambda original, y: original(y.astype(np.complex64)).astype(np.float64))
@@ -95,13 +95,13 @@ def _sampling(change: Any) -> None:
     reports[FeedbackKind.COMPLEX] = lambda epoch, y, groups: original(epoch, change(y), groups)
 
 
-@broken("ue-conjugates", {})
+@broken("ue-conjugates", {"ue/numerics/complex": "7.5.1"})
 def conjugates() -> None:
     """Reports the conjugates of its samples."""
     _sampling(np.conj)
 
 
-@broken("ue-cuts-samples-off", {})
+@broken("ue-cuts-samples-off", {"ue/numerics/complex": "7.5.1"})
 def cuts_samples_off() -> None:
     """Cuts float64 off to float32 instead of rounding it."""
 
@@ -112,7 +112,7 @@ def cuts_samples_off() -> None:
     _sampling(lambda y: cut(y.real) + 1j * cut(y.imag))
 
 
-@broken("ue-normalises", {})
+@broken("ue-normalises", {"ue/numerics/complex": "7.5.1"})
 def normalises() -> None:
     """Scales its samples to the largest of them."""
     _sampling(lambda y: y / np.abs(y).max())
@@ -128,25 +128,25 @@ def _receiving(change: Any) -> None:
     around(Agent, "receive", receive)
 
 
-@broken("ue-measures-any-pilot", {})
+@broken("ue-measures-any-pilot", {"ue/session/air-has-moved-on": "5.3.2", "ue/session/air-lags-behind": "5.3.4"})
 def measures_any_pilot() -> None:
     """Takes whatever is on the air for the pilot that it is asked for."""
     _receiving(lambda epoch, wanted: wanted)
 
 
-@broken("ue-measures-newer-pilots", {})
+@broken("ue-measures-newer-pilots", {"ue/session/air-has-moved-on": "5.3.2"})
 def measures_newer_pilots() -> None:
     """Measures a newer pilot instead of declining."""
     _receiving(min)
 
 
-@broken("ue-measures-older-pilots", {})
+@broken("ue-measures-older-pilots", {"ue/session/air-lags-behind": "5.3.4"})
 def measures_older_pilots() -> None:
     """Measures an older pilot instead of waiting for its own."""
     _receiving(max)
 
 
-@broken("ue-waits-in-vain", {})
+@broken("ue-waits-in-vain", {"ue/session/air-has-moved-on": "5.3.2"})
 def waits_in_vain() -> None:
     """Goes on listening for a pilot that was missed."""
 
@@ -157,13 +157,18 @@ def waits_in_vain() -> None:
     around(Agent, "receive", receive)
 
 
-@broken("ue-declines-by-another-clause", {})
+@broken(
+    "ue-declines-by-another-clause",
+    {"ue/session/air-has-moved-on": "5.3.2", "ue/session/groups-that-do-not-divide": "7.3.2"},
+)
 def declines_by_another_clause() -> None:
     """Names a clause that has nothing to do with it when it declines."""
     around(agent, "Declined", lambda original, **fields: original(**fields | {"clause": "9.9"}))
 
 
-@broken("ue-measures-again", {})
+@broken(
+    "ue-measures-again", {"ue/session/repeat-gets-the-same": "5.2.1", "ue/session/repeat-after-a-newer-one": "5.2.1"}
+)
 def measures_again() -> None:
     """Measures anew when a request is repeated."""
 
@@ -174,30 +179,22 @@ def measures_again() -> None:
     around(Agent, "hear", hear)
 
 
-@broken("ue-remembers-seven-reports", {})
+@broken("ue-remembers-seven-reports", {"ue/session/remembers-8-reports": "5.2.3"})
 def remembers_seven_reports() -> None:
     """Remembers seven reports."""
     constant(agent, "REMEMBERED_REPORTS", 7)
 
 
-@broken("ue-remembers-by-epoch-alone", {})
-def remembers_by_epoch_alone() -> None:
-    """Answers a request for another kind of the same epoch with the report that it remembers."""
-
-    def hear(original: Any, self: Agent, message: Any) -> Any:
-        known = [report for (epoch, _), report in self._reports.items() if epoch == getattr(message, "epoch", 0)]
-        return [Say(known[0])] if known else original(self, message)
-
-    around(Agent, "hear", hear)
-
-
-@broken("ue-remembers-across-sessions", {})
+@broken(
+    "ue-remembers-across-sessions",
+    {"ue/session/forgets-with-the-session": "5.1.3", "ue/session/request-ends-with-the-session": "5.1.3"},
+)
 def remembers_across_sessions() -> None:
     """Keeps epochs and reports when a new session opens."""
     around(Agent, "reset", lambda original, self: None)
 
 
-@broken("ue-finishes-old-requests", {})
+@broken("ue-finishes-old-requests", {"ue/session/newer-measure-replaces": "7.1.4"})
 def finishes_old_requests() -> None:
     """Finishes a request before it takes a newer one."""
 
@@ -207,7 +204,7 @@ def finishes_old_requests() -> None:
     around(Agent, "hear", hear)
 
 
-@broken("ue-answers-with-its-own-epoch", {})
+@broken("ue-answers-with-its-own-epoch", {"ue/numerics/peak": "5.1.4"})
 def answers_with_its_own_epoch() -> None:
     """Counts the epochs of its answers itself."""
 
@@ -217,13 +214,13 @@ def answers_with_its_own_epoch() -> None:
     around(agent, "report_from_samples", report)
 
 
-@broken("ue-serves-what-it-does-not-advertise", {})
+@broken("ue-serves-what-it-does-not-advertise", {"ue/session/kind-that-is-not-advertised": "7.1.3"})
 def serves_what_it_does_not_advertise() -> None:
     """Advertises peaks alone, and reports whatever it is asked for."""
     around(process, "UeCapabilities", lambda original, **_: UeCapabilities(feedback_kinds=(FeedbackKind.PEAK,)))
 
 
-@broken("ue-always-reports-peaks", {})
+@broken("ue-always-reports-peaks", {"ue/session/newer-kind-replaces": "7.1.1"})
 def always_reports_peaks() -> None:
     """Reports peaks whatever kind it is asked for."""
 
@@ -233,7 +230,7 @@ def always_reports_peaks() -> None:
     around(agent, "report_from_samples", report)
 
 
-@broken("ue-listens-once", {})
+@broken("ue-listens-once", {"ue/timing/listen-cadence": "8.1.1"})
 def listens_once() -> None:
     """Does not ask again on the air link."""
 
@@ -244,20 +241,23 @@ def listens_once() -> None:
     around(EmulatedReceiver, "_ask", ask)
 
 
-@broken("ue-listens-without-pause", {})
+@broken("ue-listens-without-pause", {"ue/timing/listen-cadence": "8.1.1"})
 def listens_without_pause() -> None:
     """Asks again every 5 ms on the air link."""
     constant(receiver, "ASK_AGAIN_S", 0.005)
     constant(receiver, "LONGEST_WAIT_S", 0.005)
 
 
-@broken("ue-listens-for-another", {})
+@broken("ue-listens-for-another", {"ue/session/listen-names-antenna-and-epoch": "3.4.1"})
 def listens_for_another() -> None:
     """Names another UE on the air link."""
     around(receiver, "Listen", lambda original, **fields: original(**fields | {"ue": "ue-2"}))
 
 
-@broken("ue-knows-its-last-request-alone", {})
+@broken(
+    "ue-knows-its-last-request-alone",
+    {"ue/session/repeat-after-a-newer-one": "5.2.1", "ue/session/remembers-8-reports": "5.2.3"},
+)
 def knows_its_last_request_alone() -> None:
     """Drops a request that names an older epoch than the last one, remembered or not."""
     newest: OrderedDict[int, int] = OrderedDict()
@@ -278,7 +278,7 @@ def knows_its_last_request_alone() -> None:
     around(Agent, "reset", reset)
 
 
-@broken("ue-reports-too-few-values", {})
+@broken("ue-reports-too-few-values", {"ue/numerics/power": "7.4.1"})
 def reports_too_few_values() -> None:
     """Leaves the last subcarrier out."""
 
