@@ -19,7 +19,7 @@ class ControllerSection(Section, frozen=True):
     long one request may take before it is missed, and `retries` how often it is tried again.
     """
 
-    ues: Annotated[tuple[PeerName, ...], Meta(min_length=1, max_length=1000)]
+    ues: Annotated[tuple[PeerName, ...], Meta(min_length=1, max_length=4096)]
     schemes: Annotated[tuple[SchemeOptions, ...], Meta(min_length=1, max_length=64)]
     rounds: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     gather_s: Seconds = 20.0

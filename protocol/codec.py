@@ -136,7 +136,15 @@ def _decode_canonical(frames: Sequence[Frame]) -> Envelope | None:
 
 
 def _decode_strictly(frames: Sequence[Frame]) -> Envelope:
-    header = _header(frames)
+    values = _unpacked(frames)
+    try:
+        return _envelope(_header(values), frames)
+    except PeerFaultError as fault:
+        fault.answerable = not isinstance(values, dict) or values.get("type") != "refusal"
+        raise
+
+
+def _envelope(header: _Header, frames: Sequence[Frame]) -> Envelope:
     kind = MESSAGE_TYPES.get(header.type)
     if kind is None:
         raise PeerFaultError("3.3", f"unknown message type {header.type[:64]!r}")
@@ -155,15 +163,19 @@ def _decode_strictly(frames: Sequence[Frame]) -> Envelope:
     return Envelope(session=header.session, sequence=header.seq, acknowledged=header.ack, message=message)
 
 
-def _header(frames: Sequence[Frame]) -> _Header:
+def _unpacked(frames: Sequence[Frame]) -> object:
     if not 1 <= len(frames) <= MAX_FRAMES:
         raise PeerFaultError("3.1", f"a message has 1 to {MAX_FRAMES} frames, got {len(frames)}")
     if len(frames[0]) > MAX_HEADER_BYTES:
         raise PeerFaultError("3.1", f"the header may take {MAX_HEADER_BYTES} bytes, got {len(frames[0])}")
     try:
-        fields = msgpack.unpackb(frames[0], object_pairs_hook=_unique, **_UNPACK_LIMITS)
+        values: object = msgpack.unpackb(frames[0], object_pairs_hook=_unique, **_UNPACK_LIMITS)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise PeerFaultError("3.1", f"the header is not one msgpack map within limits: {error}") from error
+    return values
+
+
+def _header(fields: object) -> _Header:
     if isinstance(fields, dict) and fields.get("v") != PROTOCOL_VERSION:
         raise PeerFaultError("3.2", f"expected protocol version {PROTOCOL_VERSION}, got {str(fields.get('v'))[:32]}")
     try:

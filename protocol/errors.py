@@ -15,4 +15,9 @@ class OurFaultError(ProtocolError):
 
 
 class PeerFaultError(ProtocolError):
-    """The peer broke the protocol: what it sent is refused, counted and answered with `Refusal`."""
+    """The peer broke the protocol: what it sent is refused, counted and answered with `Refusal`.
+
+    `answerable` is false of what says that it is a refusal, which is never answered with another (SPEC 9.2).
+    """
+
+    answerable = True

@@ -262,7 +262,8 @@ class SessionTable:
             name = envelope.message.name  # unless it is not the sender's
             session = self._newest(name, now_s) if fault.clause == "4.5" else session
         outcome.events.append(faulted(name, fault))
-        if envelope is None or not isinstance(envelope.message, msg.Refusal):  # two peers must not refuse for ever
+        refusal_came = envelope is not None and isinstance(envelope.message, msg.Refusal)
+        if fault.answerable and not refusal_came:  # two peers must not refuse for ever
             refusal = msg.Refusal(clause=fault.clause, text=fault.text[:1024], final=fault.clause in FINAL_CLAUSES)
             outcome.send.append((route, Envelope(session=session, message=refusal)))
         if peer is not None:

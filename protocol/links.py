@@ -115,7 +115,8 @@ class PeerLink:
             self._apply(self._session.receive(decode(frames), time.monotonic()))
         except PeerFaultError as fault:
             logger.warning("refused from controller: %s", fault)
-            self.send(msg.Refusal(clause=fault.clause, text=fault.text[:1024]))
+            if fault.answerable:
+                self.send(msg.Refusal(clause=fault.clause, text=fault.text[:1024]))
 
     def _apply(self, outcome: PeerOutcome) -> None:
         for envelope in outcome.send:

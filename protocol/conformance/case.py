@@ -139,12 +139,11 @@ def all_cases() -> list[Case]:
 
 @cache
 def _load() -> None:
-    """Let every module of cases and every vector register itself, once."""
-    from protocol.conformance import cases, vectors  # noqa: PLC0415 - they import this module
+    """Let every module of cases register what it has, once."""
+    from protocol.conformance import cases  # noqa: PLC0415 - they import this module
 
     for module in pkgutil.iter_modules(cases.__path__, f"{cases.__name__}."):
         importlib.import_module(module.name)
-    vectors.register_all()
 
 
 def selected(role: Role, patterns: list[str]) -> list[Case]:

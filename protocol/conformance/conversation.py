@@ -27,6 +27,7 @@ class Conversation:
         self.heartbeat_s = 0.2
         self.inbox: deque[Said] = deque()
         self.heard_at_s: dict[str, list[float]] = {}
+        self.copies_at_s: dict[int, list[float]] = {}  # of each sequence number; the inbox holds the first alone
         self._said_s = 0.0
         self._restart(session)
         pump.duties.append(self._duties)
@@ -34,12 +35,18 @@ class Conversation:
     def _restart(self, session: int) -> None:
         """Begin with the numbers of a new session."""
         self.watch = SessionWatch(session=session, may_say=self.may_say)
+        self.copies_at_s = {}
         self.is_open = False
 
     @property
     def session(self) -> int:
         """Return the number of the session at hand."""
         return self.watch.session
+
+    @property
+    def stated(self) -> int:
+        """Return what the kit acknowledges in each header now; it no longer grows once `acknowledges` is off."""
+        return self.watch.received if self.acknowledges else self.watch.stated
 
     def _transmit(self, frames: Sequence[bytes]) -> bool:
         raise NotImplementedError
@@ -60,6 +67,8 @@ class Conversation:
         if sequence is None:
             sequence = 0 if kind in UNSEQUENCED else self.watch.number()
         values = self.header(kind, fields or {}, session=session, sequence=sequence, acknowledged=acknowledged)
+        if acknowledged is not None:
+            self.watch.acknowledges(min(acknowledged, self.watch.received), now_s())
         self.say_frames(frames_of(values, arrays or {}), sequence=sequence)
         return sequence
 
@@ -78,7 +87,7 @@ class Conversation:
             fields,
             session=self.session if session is None else session,
             sequence=sequence,
-            acknowledged=self.watch.received if acknowledged is None else acknowledged,
+            acknowledged=self.stated if acknowledged is None else acknowledged,
         )
 
     def say_frames(self, frames: Sequence[bytes], *, sequence: int = 0) -> None:
@@ -86,7 +95,7 @@ class Conversation:
         if sequence:
             self.watch.said(sequence)
         self._said_s = now_s()
-        self.watch.acknowledges(self.watch.received, self._said_s)
+        self.watch.acknowledges(self.stated, self._said_s)
         self._transmit(frames)
 
     def _duties(self, at_s: float) -> None:
@@ -106,9 +115,13 @@ class Conversation:
 
     def _take(self, said: Said) -> None:
         """Take a message of this session."""
+        again = said.sequence in self.watch.heard
         self.watch.check(said)
         self.heard_at_s.setdefault(said.type, []).append(said.at_s)
-        self.inbox.append(said)
+        if said.sequence:
+            self.copies_at_s.setdefault(said.sequence, []).append(said.at_s)
+        if not again:
+            self.inbox.append(said)
         if said.sequence and self.acknowledges:
             self.say("acknowledge")
 

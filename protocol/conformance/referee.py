@@ -31,6 +31,11 @@ class SessionWatch:
     _acknowledgeable: set[int] = field(default_factory=set)
     _acknowledged_at_s: dict[int, float] = field(default_factory=dict)
 
+    @property
+    def stated(self) -> int:
+        """Return up to which number the kit has acknowledged."""
+        return len(self._acknowledged_at_s)
+
     def number(self) -> int:
         """Return the next sequence number of the kit."""
         self.numbered += 1
@@ -43,7 +48,7 @@ class SessionWatch:
 
     def acknowledges(self, up_to: int, at_s: float) -> None:
         """Take note of what the kit has acknowledged."""
-        for sequence in range(len(self._acknowledged_at_s) + 1, up_to + 1):
+        for sequence in range(self.stated + 1, up_to + 1):
             self._acknowledged_at_s[sequence] = at_s
 
     def check(self, said: Said) -> None:
@@ -74,8 +79,8 @@ class SessionWatch:
     def _check_sequence(self, said: Said) -> None:
         number, same = said.sequence, said.without_acknowledgement()
         if number not in self.heard:
-            if number > self.received + 64:
-                text = f"expected at most 64 unacknowledged messages, got number {number} after {self.received}"
+            if number > self.stated + 64:
+                text = f"expected at most 64 unacknowledged messages, got number {number} after {self.stated}"
                 raise NonconformityError(text, "4.8.1")
             self.heard[number] = same
             while self.received + 1 in self.heard:

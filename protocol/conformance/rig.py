@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from protocol.codec import largest_frame_bytes
 from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed
-from protocol.conformance.case import CannotRunError, Role
+from protocol.conformance.case import CannotRunError, Role, UnsupportedError
 from protocol.conformance.facts import canonical, digest_of, facts_of
 from protocol.conformance.sockets import Pump
 from protocol.conformance.testee import AttachedTestee, CommandTestee, Testee
@@ -45,10 +45,14 @@ class Rig:
     shared: TestbedFacts
     facts: dict[str, Any]
     digest: str
+    loaded: LoadedTestbed
+    folder: Path
+    scene: Mapping[str, object]  # the file's section of the emulator, raw
     testee: Testee
     pump: Pump
     meter: EchoMeter
     log: WireLog
+    values: Mapping[str, str]  # the placeholders of the command line
     random: Random = field(default_factory=lambda: Random(1))  # noqa: S311 - to be repeated, not secret
 
     @property
@@ -59,6 +63,30 @@ class Rig:
     def draw_for(self, case: str) -> None:
         """Begin the random numbers of a case, which depend on the seed and its id alone."""
         self.random = Random(f"{self.target.seed} {case}")  # noqa: S311
+
+    @contextmanager
+    def elsewhere(self, control: str) -> Iterator[Testee]:
+        """Start a second testee that is told another control endpoint; everything of it lies in a folder of its own.
+
+        Raises
+        ------
+        UnsupportedError
+            If the kit does not start testees.
+        """
+        if self.target.command is None:
+            raise UnsupportedError("the kit has not started the process and cannot start it elsewhere")
+        folder = Path(tempfile.mkdtemp(prefix="nftestbed-conform-"))
+        file, air = folder / "testbed.yaml", f"ipc://{folder}/air"
+        text = Path(self.values["testbed"]).read_text(encoding="utf-8")
+        file.write_text(text.replace(self.control, control).replace(self.air, air), encoding="utf-8")
+        there = {"control": control, "air": air, "testbed": str(file), "folder": str(folder)}
+        testee = CommandTestee(self.target.command, {**self.values, **there}, folder)
+        testee.ensure_running()
+        try:
+            yield testee
+        finally:
+            testee.close()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -74,22 +102,27 @@ def rig_for(target: Target) -> Iterator[Rig]:
     try:
         file = target.testbed or _written_testbed(folder)
         loaded = _read(file)
-        values = _values(target, loaded, file, folder)
-        testee = AttachedTestee() if target.command is None else CommandTestee(target.command, values, folder)
-        log = WireLog()
         shared = facts(loaded.file)
         known = facts_of(shared)
+        links = loaded.file.links
+        values = placeholders(target, (links.control, links.air), file, known, folder)
+        testee = AttachedTestee() if target.command is None else CommandTestee(target.command, values, folder)
+        log = WireLog()
         rig = Rig(
             target=target,
-            control=loaded.file.links.control,
-            air=loaded.file.links.air,
+            control=links.control,
+            air=links.air,
             shared=shared,
             facts=known,
             digest=digest_of(known),
+            loaded=loaded,
+            folder=folder,
+            scene=loaded.file.emulator,
             testee=testee,
             pump=Pump(log),
             meter=EchoMeter(),
             log=log,
+            values=values,
         )
         try:
             yield rig
@@ -116,13 +149,15 @@ def _read(file: Path) -> LoadedTestbed:
         raise CannotRunError(str(error)) from error
 
 
-def _values(target: Target, loaded: LoadedTestbed, file: Path, folder: Path) -> dict[str, str]:
-    """Return the placeholders of a command line."""
+def placeholders(
+    target: Target, links: tuple[str, str], file: Path, known: dict[str, Any], folder: Path
+) -> dict[str, str]:
+    """Return the placeholders of a command line; `links` are control and air, `known` the facts."""
     document = folder / "facts.json"
-    document.write_text(canonical(facts_of(facts(loaded.file))), encoding="utf-8")
+    document.write_text(canonical(known), encoding="utf-8")
     return {
-        "control": loaded.file.links.control,
-        "air": loaded.file.links.air,
+        "control": links[0],
+        "air": links[1],
         "name": target.name if target.role is Role.UE else "radio",
         "testbed": str(file),
         "facts": str(document),

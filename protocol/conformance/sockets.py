@@ -7,6 +7,7 @@ handler; talkers are reminded of their duties (heartbeats, acknowledgements) mea
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import zmq
 
@@ -15,6 +16,7 @@ from protocol.conformance.wire_log import WireLog
 
 LONGEST_WAIT_S = 0.02  # between looks at duties
 SEND_WITHIN_MS = 500
+GONE_WITHIN_S = 2.0
 
 Handler = Callable[[bytes, list[bytes], float], None]
 
@@ -31,6 +33,7 @@ class KitSocket:
         self.link = link
         self.raw = socket
         self.handler = handler
+        self.endpoint = ""  # where it is bound
         self._routed = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
         self._log = log
 
@@ -55,8 +58,12 @@ class KitSocket:
             self.handler(route, frames, at_s)
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Close."""
+        """Close, and wait until an `ipc` path that was bound is gone: libzmq removes it a moment later."""
+        path = Path(self.endpoint.removeprefix("ipc://")) if self.endpoint.startswith("ipc://") else None
         self.raw.close(linger=int(1000 * linger_s))
+        until_s = now_s() + GONE_WITHIN_S
+        while path is not None and path.is_socket() and now_s() < until_s:
+            time.sleep(0.001)
 
 
 class Pump:
@@ -85,7 +92,9 @@ class Pump:
         except zmq.ZMQError as error:
             socket.close(linger=0)
             raise CannotRunError(f"expected an endpoint that can be bound, got {endpoint}: {error}") from error
-        return self._added(socket, link, handler)
+        added = self._added(socket, link, handler)
+        added.endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        return added
 
     def connected(self, endpoint: str, link: str, handler: Handler) -> KitSocket:
         """Return a DEALER that connects to an endpoint, now or when something is bound there."""

@@ -30,8 +30,14 @@ class Testee(Protocol):
     def ended(self) -> int | None:
         """Return its exit status if it has ended."""
 
+    def signal(self, number: int) -> bool:
+        """Send it a signal; False if the kit cannot."""
+
     def output_tail(self) -> str:
         """Return the last lines that it wrote."""
+
+    def output_from(self, position: int) -> bytes:
+        """Return what it wrote from the byte at a position."""
 
     def close(self) -> None:
         """End it, if the kit has started it."""
@@ -52,9 +58,17 @@ class AttachedTestee:
         """Not know."""
         return None
 
+    def signal(self, number: int) -> bool:
+        """Do nothing: the kit cannot."""
+        return False
+
     def output_tail(self) -> str:
         """Not know."""
         return ""
+
+    def output_from(self, position: int) -> bytes:
+        """Not know."""
+        return b""
 
     def close(self) -> None:
         """Leave it alone."""
@@ -115,14 +129,24 @@ class CommandTestee:
         """Return its exit status if it has ended."""
         return self._process.poll() if self._process else None
 
-    def signal(self, number: int) -> None:
+    def signal(self, number: int) -> bool:
         """Send a signal to it and to what it has started."""
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, number)
+        if self._process is None or self._process.poll() is not None:
+            return False
+        os.killpg(self._process.pid, number)
+        return True
 
     def output_tail(self) -> str:
         """Return the last lines that it wrote."""
         return self._output.read_bytes()[-OUTPUT_TAIL_BYTES:].decode(errors="replace") if self._output.exists() else ""
+
+    def output_from(self, position: int) -> bytes:
+        """Return what it wrote from the byte at a position, on standard output and standard error."""
+        if not self._output.exists():
+            return b""
+        with self._output.open("rb") as output:
+            output.seek(position)
+            return output.read()
 
     def _end(self, number: int) -> None:
         if self._process is None:

@@ -306,7 +306,7 @@ def _entries(value: object, broken: set[str]) -> list[tuple[str, str, Shape]]:
             case _:
                 broken.add("3.4")
     if any(not 1 <= size <= 2**31 for _, _, shape in entries for size in shape):
-        broken.update({"3.4", "3.8"})  # the range of 3.8 is one that 3.4 asks every value to keep
+        broken.add("3.4")
     return entries
 
 

@@ -1,9 +1,10 @@
 """What either side of a session refuses, what it does about it, and the tables of what may be said when."""
 
+import msgpack
 import pytest
 
 from protocol import messages as msg
-from protocol.codec import Envelope
+from protocol.codec import Envelope, decode
 from protocol.errors import PeerFaultError
 from protocol.hub import MAX_FAULTS, MAX_RATE_HZ, Admission, HubOutcome, SessionTable
 from protocol.messages import MESSAGE_TYPES, Message
@@ -121,6 +122,18 @@ def test_refusal_of_the_controller_is_not_answered(world: World) -> None:
     peer = world.opened()
     refusal = Envelope(session=peer.session, message=msg.Refusal(clause="5.3", text="stale"))
     assert peer.receive(refusal, world.now_s).send == []
+
+
+@pytest.mark.clause("9.2")
+@pytest.mark.parametrize("damage", [{"fields": {"clause": "four", "text": ""}}, {"seq": 1}, {"v": 2}, {"lane": 4}])
+def test_refusal_that_is_malformed_is_counted_and_not_answered(world: World, damage: dict[str, object]) -> None:
+    whole = {"v": 1, "type": "refusal", "session": 1, "seq": 0, "ack": 0, "fields": {}, "arrays": []}
+    with pytest.raises(PeerFaultError) as caught:
+        decode([msgpack.packb(whole | damage)])
+    assert not caught.value.answerable
+    world.opened()
+    assert world.table.malformed(ROUTE, caught.value, world.now_s).send == []
+    assert world.table.counters["malformed"] == 1
 
 
 @pytest.mark.clause("4.7")

@@ -1,16 +1,28 @@
 """The kit as radio and UEs of a controller under test."""
 
+import json
+import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-from protocol.conformance.case import CannotRunError, NonconformityError
+from protocol.conformance.case import CannotRunError, InconclusiveError, NonconformityError, UnsupportedError
 from protocol.conformance.conversation import Conversation
 from protocol.conformance.headers import Said
+from protocol.conformance.raw_zmtp import RawZmtp
 from protocol.conformance.referee import CONTROLLER_SAYS_TO_RADIO, CONTROLLER_SAYS_TO_UE
 from protocol.conformance.rig import Rig
 from protocol.conformance.sockets import now_s
+from protocol.conformance.timing import VOID_S
+from protocol.conformance.variants import Changes, variant_of
 
 START_WITHIN_S = 30.0
+NEVER_AWAITED = 2**62  # an epoch that no controller reaches
+LONGEST_LIVENESS_S = 10.0  # that the kit waits for
+REQUESTS = frozenset({"measure", "configure", "capture"})
+STRANGERS_AGAIN_S = 1.1  # until what one second allows of refusals to strangers is there again (SPEC 9.3)
 RADIO_NAME = "radio"
 FRONT_END: Mapping[str, float] = {
     "groups": 4,
@@ -21,8 +33,23 @@ FRONT_END: Mapping[str, float] = {
 }
 
 
+def hello_fields(rig: Rig, name: str, capabilities: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a conforming hello."""
+    return {
+        "name": name,
+        "versions": [1],
+        "software": "nftestbed conform",
+        "digest": rig.digest,
+        "facts": rig.facts,
+        "capabilities": dict(capabilities),
+    }
+
+
 class KitPeer(Conversation):
-    """A radio or UE that the kit plays, on a connection of its own."""
+    """A radio or UE that the kit plays, on a connection of its own.
+
+    What the controller asks for is kept in `requests`; expectations do not see it.
+    """
 
     def __init__(self, rig: Rig, name: str, capabilities: Mapping[str, object]) -> None:
         may_say = CONTROLLER_SAYS_TO_RADIO if capabilities["role"] == "radio" else CONTROLLER_SAYS_TO_UE
@@ -31,19 +58,13 @@ class KitPeer(Conversation):
         self.name = name
         self.capabilities = dict(capabilities)
         self.liveness_s = 0.0
+        self.requests: deque[Said] = deque()
+        self._earlier: set[int] = set()
         self._socket = rig.pump.connected(rig.control, name, self._hear)
 
     def hello_fields(self, **changes: object) -> dict[str, object]:
         """Return the fields of a conforming hello, but for these."""
-        return {
-            "name": self.name,
-            "versions": [1],
-            "software": "nftestbed conform",
-            "digest": self.rig.digest,
-            "facts": self.rig.facts,
-            "capabilities": self.capabilities,
-            **changes,
-        }
+        return {**hello_fields(self.rig, self.name, self.capabilities), **changes}
 
     def greet(self, **changes: object) -> None:
         """Say hello, with these fields changed."""
@@ -62,29 +83,72 @@ class KitPeer(Conversation):
         self.greet()
         self.expect_welcome()
 
-    def renew(self, session: int) -> None:
-        """Go on with another session number on the same connection; nothing is said."""
-        self._restart(session)
+    def decline(self, epoch: int = NEVER_AWAITED, *, sequence: int | None = None) -> int:
+        """Say `declined`, by default of an epoch that nobody awaits, and return its number."""
+        return self.say("declined", {"epoch": epoch, "clause": "5.4", "text": "the kit declines"}, sequence=sequence)
+
+    def expect_goes_on(self) -> None:
+        """Check that the session is open: what is said next is acknowledged, and refused by nothing but 5.3."""
+        sequence = self.decline()
+        self.expect_refusal("5.3")
+        self.expect_acknowledged(sequence)
+
+    def expect_closed(self) -> None:
+        """Check that the session is closed: whatever is said in it is refused by 4.12, with its number."""
+        self.is_open = False
+        self.say("heartbeat", {"progress": 1})
+        self.expect_no_session()
+
+    def expect_no_session(self) -> None:
+        """Wait for the refusal by 4.12 of a message with the number at hand."""
+        refusal = self.expect_refusal("4.12")
+        if refusal.session != self.session:
+            raise NonconformityError(f"expected session {self.session} in the refusal, got {refusal.session}", "4.12.1")
+
+    def require_short_liveness(self) -> None:
+        """Check that the kit has the patience to wait for a silent peer to be given up.
+
+        Raises
+        ------
+        UnsupportedError
+            If it takes too long.
+        """
+        if self.liveness_s > LONGEST_LIVENESS_S:
+            text = f"liveness_s is {self.liveness_s:g} s, the kit waits for {LONGEST_LIVENESS_S:g} s at most"
+            raise UnsupportedError(text)
+
+    def renew(self, session: int | None = None) -> None:
+        """Go on with another session number on the same connection, a larger one by default; nothing is said."""
+        self._earlier.add(self.session)
+        self._restart(time.time_ns() // 1000 if session is None else session)
         self.inbox.clear()
+        self.requests.clear()
 
     def leave(self) -> None:
         """Say bye if the session is open, and close the connection."""
         if self.is_open:
             self.say("bye", {"reason": "the case ends"})
+        self.vanish()
+
+    def vanish(self) -> None:
+        """Close the connection without a word; what was said is still sent."""
         self.is_open = False
-        self.pump.duties.remove(self._duties)
+        if self._duties in self.pump.duties:
+            self.pump.duties.remove(self._duties)
         self.pump.drop(self._socket, linger_s=0.2)
 
     def _transmit(self, frames: Sequence[bytes]) -> bool:
         return self._socket.send(frames)
 
     def _take(self, said: Said) -> None:
-        if said.session not in {self.session, 0} and said.type != "refusal":
-            raise NonconformityError(f"expected session {self.session}, got {said.session} in {said.type}", "4.1.3")
         if said.session in {self.session, 0}:
             super()._take(said)
-        else:  # a refusal may name the open session of another connection, or one that is gone (4.5.2, 4.12.1)
+            if said.type in REQUESTS and self.inbox and self.inbox[-1] is said:  # a copy of an earlier one is not there
+                self.requests.append(self.inbox.pop())
+        elif said.type == "refusal":  # it may name the open session of another connection, or one that is gone
             self.inbox.append(said)
+        elif said.session not in self._earlier:
+            raise NonconformityError(f"expected session {self.session}, got {said.session} in {said.type}", "4.1.3")
 
 
 class ControllerUnderTest:
@@ -94,13 +158,15 @@ class ControllerUnderTest:
         self.rig = rig
         self.pump = rig.pump
         self.peers: list[KitPeer] = []
-        self._epoch = 0
+        self._raw: list[RawZmtp] = []
+        self._written = 0
 
     def begin(self) -> None:
         """See that the controller runs and that no peer of the kit is connected."""
         self.close_peers()
         if self.rig.testee.ensure_running():
             self._await_start()
+        self.records()
 
     def _await_start(self) -> None:
         """Wait until it welcomes somebody; a DEALER keeps a hello until something is bound."""
@@ -126,6 +192,9 @@ class ControllerUnderTest:
         for peer in self.peers:
             peer.leave()
         self.peers.clear()
+        for connection in self._raw:
+            connection.close()
+        self._raw.clear()
 
     def peer(self, name: str, capabilities: Mapping[str, object]) -> KitPeer:
         """Return a peer on a new connection, which has said nothing yet."""
@@ -142,3 +211,90 @@ class ControllerUnderTest:
         elements = self.rig.shared.downlink.array.elements
         limits = {"elements": elements, **FRONT_END, **front_end}
         return self.peer(RADIO_NAME, {"role": "radio", "front_end": limits})
+
+    def raw(self) -> RawZmtp:
+        """Return a connection on which ZMTP itself can be broken."""
+        connection = RawZmtp(self.rig.control, self.rig.log)
+        self._raw.append(connection)
+        return connection
+
+    def let_strangers_be_answered(self) -> None:
+        """Wait until refusals to connections without a session are no longer rationed."""
+        self.pump_for(STRANGERS_AGAIN_S)
+
+    def pump_for(self, duration_s: float) -> None:
+        """Let time pass for all peers."""
+        until_s = now_s() + duration_s
+        while now_s() < until_s:
+            self.pump.step(until_s)
+
+    # --- the process -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Stop the controller's process for as long as the context lasts.
+
+        Raises
+        ------
+        UnsupportedError
+            If the kit has not started it.
+        """
+        if not self.rig.testee.signal(signal.SIGSTOP):
+            raise UnsupportedError("the kit did not start the testee, and so cannot stop it for a while")
+        try:
+            yield
+        finally:
+            self.rig.testee.signal(signal.SIGCONT)
+
+    @contextmanager
+    def variant(self, name: str, changes: Changes) -> Iterator["ControllerUnderTest"]:
+        """Run another controller of the same command, on a testbed file with some of its sections changed.
+
+        Raises
+        ------
+        UnsupportedError
+            If the kit does not start the testee, or it does not run on this file.
+        """
+        with variant_of(self.rig, name, changes) as rig:
+            other = ControllerUnderTest(rig)
+            try:
+                other.begin()
+            except CannotRunError as error:
+                raise UnsupportedError(f"no controller with {name}: {error}") from error
+            try:
+                yield other
+                other.finish()
+            finally:
+                other.close_peers()
+
+    def blame(self, error: NonconformityError, what: str) -> None:
+        """Blame the controller for what it should have had the time for, unless this machine had none.
+
+        Raises
+        ------
+        InconclusiveError
+            If the machine is too slow to tell.
+        NonconformityError
+            Otherwise.
+        """
+        late_s = self.rig.meter.worst_s
+        if late_s > VOID_S:
+            raise InconclusiveError(f"{what}: {error.text}, on a machine that was {late_s:.3f} s late") from error
+        raise NonconformityError(f"{what}: {error.text}") from error
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return what the controller has printed since the last call that is an object of JSON on a line."""
+        output = self.rig.testee.output_from(self._written)
+        whole = output.rpartition(b"\n")[0]
+        self._written += len(whole)
+        return [found for line in whole.splitlines() if (found := _object(line)) is not None]
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    if not line.startswith(b"{"):
+        return None
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

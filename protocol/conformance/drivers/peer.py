@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from protocol.conformance.case import CannotRunError, NonconformityError
-from protocol.conformance.conversation import Conversation
-from protocol.conformance.headers import Said
+from protocol.conformance.case import CannotRunError, NonconformityError, UnsupportedError
+from protocol.conformance.conversation import PATIENCE_S, Conversation
+from protocol.conformance.headers import Said, frames_of
 from protocol.conformance.rig import Rig
 from protocol.conformance.sockets import now_s
+from protocol.conformance.testee import CommandTestee
 
 START_WITHIN_S = 20.0
 AGAIN_WITHIN_S = 3.0  # the longest pause of SPEC 4.1.6 and a hello
@@ -15,6 +16,8 @@ CROSSING_S = 0.7  # a hello that was under way when the welcome was said
 
 class PeerUnderTest(Conversation):
     """The kit as a controller of one peer."""
+
+    answers: frozenset[str] = frozenset()  # what may answer a `request`
 
     def __init__(self, rig: Rig, may_say: frozenset[str]) -> None:
         super().__init__(rig.pump, 0, may_say, rig.largest_frame_bytes)
@@ -76,7 +79,16 @@ class PeerUnderTest(Conversation):
         raise NonconformityError(f"expected a hello with a number above {before}, but the testee {text}", "4.1.5")
 
     def _rebind(self) -> None:
+        self.vanish()
+        self.come_back()
+
+    def vanish(self) -> None:
+        """Close the controller's endpoint, as when it crashes."""
+        self.is_open = False
         self.pump.drop(self._socket)
+
+    def come_back(self) -> None:
+        """Bind the controller's endpoint again after `vanish`; nothing is known of any session."""
         self._socket = self.pump.bound(self.rig.control, "control", self._hear)
 
     # --- verbs -------------------------------------------------------------------------------------------------------
@@ -103,6 +115,33 @@ class PeerUnderTest(Conversation):
             if said.type == "hello" and said.session > known:
                 return said
         raise NonconformityError(f"expected the hello of a new session within {within_s:g} s, got none")
+
+    def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
+        """Ask for some work that every peer of this role can do or decline, and return the sequence number."""
+        raise NotImplementedError
+
+    def expect_reply(self, epoch: int, *, within_s: float = PATIENCE_S) -> Said:
+        """Return the answer to a `request`."""
+        said = self.expect(*sorted(self.answers), within_s=within_s)
+        if said.fields["epoch"] != epoch:
+            raise NonconformityError(f"expected an answer of epoch {epoch}, got {said.type} {said.fields}", "5.1.4")
+        return said
+
+    def process(self) -> CommandTestee:
+        """Return the process under test, to be stopped or killed.
+
+        Raises
+        ------
+        UnsupportedError
+            If somebody else has started it.
+        """
+        if not isinstance(self.rig.testee, CommandTestee):
+            raise UnsupportedError("the kit has not started the process and must not stop it")
+        return self.rig.testee
+
+    def is_connected(self) -> bool:
+        """Return whether the connection of the session is still there, by saying an acknowledgement on it."""
+        return self._transmit(frames_of(self.header("acknowledge", {}), {}))
 
     def _transmit(self, frames: Sequence[bytes]) -> bool:
         return self._socket.send(frames, self.route)

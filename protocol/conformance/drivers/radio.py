@@ -5,7 +5,8 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from protocol.conformance.case import NonconformityError
+from protocol.conformance.case import NonconformityError, UnsupportedError
+from protocol.conformance.conversation import PATIENCE_S
 from protocol.conformance.drivers.peer import PeerUnderTest
 from protocol.conformance.headers import Said, frames_of, header, parsed
 from protocol.conformance.referee import RADIO_SAYS
@@ -13,10 +14,13 @@ from protocol.conformance.rig import Rig
 from protocol.conformance.sockets import now_s
 
 Floats = npt.NDArray[np.float64]
+Samples = npt.NDArray[np.complex128]
 
 
 class RadioUnderTest(PeerUnderTest):
     """A radio, its control link, and the air link of a radio that has one."""
+
+    answers = frozenset({"snapshot", "declined"})
 
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, RADIO_SAYS)
@@ -30,6 +34,36 @@ class RadioUnderTest(PeerUnderTest):
         super().begin()
         self.overheard.clear()
 
+    def require_air(self) -> None:
+        """Check that the radio has an air link.
+
+        Raises
+        ------
+        UnsupportedError
+            If the user said that it has none.
+        """
+        if self._air is None:
+            raise UnsupportedError("the radio has no air link")
+
+    @property
+    def ue(self) -> str:
+        """Return the name of a UE that the radio knows."""
+        return self.rig.target.name
+
+    @property
+    def subcarriers(self) -> int:
+        """Return the number of subcarriers of the downlink."""
+        return self.rig.shared.downlink.grid.count
+
+    @property
+    def elements(self) -> int:
+        """Return the number of elements of the front end."""
+        return int(self.front_end["elements"])
+
+    def groups_near(self, wanted: int) -> int:
+        """Return a number of groups that divides the subcarriers, the largest up to `wanted`."""
+        return next(groups for groups in range(wanted, 0, -1) if self.subcarriers % groups == 0)
+
     @property
     def front_end(self) -> dict[str, float]:
         """Return what the radio advertises of its front end."""
@@ -38,6 +72,10 @@ class RadioUnderTest(PeerUnderTest):
         assert isinstance(capabilities, dict)  # noqa: S101 - the schema was checked
         return dict(capabilities["front_end"])
 
+    def is_connected(self) -> bool:
+        """Return whether the connection of the session at hand is there still, by saying an acknowledgement on it."""
+        return self._transmit(frames_of(self.header("acknowledge", {}), {}))
+
     def next_epoch(self) -> int:
         """Return an epoch that was not yet used in this session."""
         self._epoch += 1
@@ -45,7 +83,7 @@ class RadioUnderTest(PeerUnderTest):
 
     def setting(self, groups: int = 1) -> tuple[Floats, Floats]:
         """Return random phases and delays that the front end can have, ``(group, element)`` each."""
-        shape = (groups, int(self.front_end["elements"]))
+        shape = (groups, self.elements)
         count = shape[0] * shape[1]
         phase_cycles = [self.rig.random.random() for _ in range(count)]
         delay_s = [self.rig.random.random() * self.front_end["delay_span_s"] for _ in range(count)]
@@ -60,9 +98,26 @@ class RadioUnderTest(PeerUnderTest):
         self.say("configure", fields, {"phase_cycles": phase_cycles, "delay_s": delay_s})
         return epoch
 
-    def expect_answer(self, kind: str, epoch: int, *, within_s: float = 2.0) -> Said:
+    def put_on_air(self, phase_cycles: Floats, delay_s: Floats, *, groups_per_pilot: int = 1) -> Said:
+        """Say `configure` and return the `ready` to it."""
+        epoch = self.configure(phase_cycles, delay_s, groups_per_pilot=groups_per_pilot)
+        return self.expect_answer("ready", epoch)
+
+    def expect_declined(self, clause: str, epoch: int) -> Said:
+        """Return the `declined` that answers a request and names this clause."""
+        declined = self.expect_answer("declined", epoch)
+        if declined.fields["clause"] != clause:
+            raise NonconformityError(f"expected declined by {clause}, got {declined.fields}")
+        return declined
+
+    def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
+        """Ask for one uplink pilot."""
+        fields = {"epoch": epoch, "ue": self.rig.target.name}
+        return self.say("capture", fields, session=session, sequence=sequence)
+
+    def expect_answer(self, kind: str, epoch: int) -> Said:
         """Return the answer to a request: ``ready``, ``snapshot`` or ``declined``, of its epoch."""
-        said = self.expect(kind, within_s=within_s)
+        said = self.expect(kind, within_s=PATIENCE_S + self.front_end["settle_s"])
         if said.fields["epoch"] != epoch:
             raise NonconformityError(f"expected {kind} of epoch {epoch}, got {said.fields}", "5.1.4")
         return said
@@ -73,15 +128,35 @@ class RadioUnderTest(PeerUnderTest):
         self.say("capture", {"epoch": epoch, "ue": ue})
         return epoch
 
-    def listen(self, ue: str, epoch: int, *, within_s: float = 2.0) -> Said:
+    def listen(self, ue: str, epoch: int, *, within_s: float = PATIENCE_S) -> Said:
         """Ask on the air link as a UE receiver does, and return ``grid`` or ``silence``."""
         self.listen_frames(frames_of(header("listen", {"ue": ue, "epoch": epoch}), {}))
+        return self.expect_overheard(within_s=within_s)
+
+    def expect_overheard(self, *, within_s: float = PATIENCE_S) -> Said:
+        """Return the next answer on the air link."""
         until_s = now_s() + within_s
         while not self.overheard:
             if now_s() >= until_s:
                 raise NonconformityError(f"expected grid or silence within {within_s:g} s, got nothing", "8.2.1")
             self.pump.step(until_s)
         return self.overheard.popleft()
+
+    def hear(self, ue: str, epoch: int, hoped_for: int | None = None) -> Samples:
+        """Return what a UE hears, which must be the grid of this epoch, ``(subcarrier,)``."""
+        said = self.listen(ue, epoch if hoped_for is None else hoped_for)
+        if said.type != "grid" or said.fields["epoch"] != epoch:
+            raise NonconformityError(f"expected the grid of epoch {epoch}, got {said.type} {said.fields}", "8.2.1")
+        samples = said.arrays["samples"].astype(np.complex128)
+        if samples.shape != (self.subcarriers,):
+            raise NonconformityError(f"expected {self.subcarriers} samples, got {samples.shape}", "8.2.1")
+        return samples
+
+    def listen_anew(self) -> None:
+        """Listen through another connection from now on."""
+        if self._air is not None:
+            self.rig.pump.drop(self._air)
+            self._air = self.rig.pump.connected(self.rig.air, "air", self._overhear)
 
     def listen_frames(self, frames: list[bytes]) -> None:
         """Say any frames on the air link."""

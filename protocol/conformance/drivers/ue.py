@@ -21,6 +21,8 @@ class UeUnderTest(PeerUnderTest):
     `answer_listen`.
     """
 
+    answers = frozenset({*(f"{kind}_report" for kind in KINDS), "declined"})
+
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, UE_SAYS)
         self.on_air: tuple[int, ComplexArray] | None = None
@@ -88,6 +90,12 @@ class UeUnderTest(PeerUnderTest):
         epoch = self.next_epoch() if epoch is None else epoch
         self.say("measure", {"epoch": epoch, "kind": kind, "groups": groups})
         return epoch
+
+    def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
+        """Put random samples on the air and ask for a report of them."""
+        self.on_air = (epoch, self.samples())
+        kind = self.kinds[0] if self.kinds else "peak"
+        return self.say("measure", {"epoch": epoch, "kind": kind, "groups": 1}, session=session, sequence=sequence)
 
     def measure(
         self, kind: str, samples: ComplexArray, *, groups: int = 1, epoch: int | None = None, within_s: float = 2.0
