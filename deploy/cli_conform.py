@@ -44,7 +44,9 @@ def conform(
         Path | None,
         typer.Option("--testbed", metavar="FILE", help="Testbed file; a small one by default.", show_default=False),
     ] = None,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the UE under test.")] = "ue-1",
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Name of the UE under test, or of one that the radio knows.")
+    ] = "ue-1",
     no_air: Annotated[bool, typer.Option("--no-air", help="It has an antenna, no air link.")] = False,
     case: Annotated[
         list[str] | None, typer.Option("--case", metavar="ID", help="Case or pattern (ue/session/*); may be repeated.")

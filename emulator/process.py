@@ -41,6 +41,7 @@ class EmulatorProcess:
         self._faults = LinkFaults(section.link_faults)
         self._truth = TruthFile(run_directory)
         self._began_s = time.monotonic()
+        self._sessions = 0
         hello = Hello(
             name=NAME,
             versions=(PROTOCOL_VERSION,),
@@ -55,7 +56,7 @@ class EmulatorProcess:
         self._air = router(links.air, self._on_air, max_frame_bytes=largest_frame_bytes(shared), keys=air_keys)
         self._air_is_keyed = air_keys is not None
         self._control = PeerLink(
-            links.control, hello, self._on_message, self._server.reset, MAX_GROUPS, keys=control_keys
+            links.control, hello, self._on_message, self._begin_anew, MAX_GROUPS, keys=control_keys
         )
 
     async def run(self) -> None:
@@ -69,6 +70,11 @@ class EmulatorProcess:
     def _now_s(self) -> float:
         return time.monotonic() - self._began_s
 
+    def _begin_anew(self) -> None:
+        """Forget the session before, answers that are still to be sent included (SPEC 5.1.3)."""
+        self._sessions += 1
+        self._server.reset()
+
     def _on_message(self, message: Message) -> None:
         answer = self._server.hear(message, self._now_s())
         self._keep_truth()
@@ -80,13 +86,17 @@ class EmulatorProcess:
         """Send an answer when it is due, through the link's faults."""
         for delay_s, item in self._faults.pass_on(answer, wait_s):
             if delay_s > 0:
-                asyncio.get_running_loop().call_later(delay_s, self._control.send, item)
+                asyncio.get_running_loop().call_later(delay_s, self._send, item, self._sessions)
             else:
                 self._control.send(item)
 
-    def _on_air(self, route: Route, frames: list[bytes], sender: Identity | None = None) -> None:
-        if self._air_is_keyed and sender is None:
-            return  # revoked since it connected; it will find out when it asks on a new connection
+    def _send(self, answer: Message, session: int) -> None:
+        """Send an answer, unless the session that asked for it has given way to another."""
+        if session == self._sessions:
+            self._control.send(answer)
+
+        self._air = Router(links.air, self._on_air, lambda route: None, max_frame_bytes=largest_frame_bytes(shared))
+        self._control = PeerLink(links.control, hello, self._on_message, self._begin_anew, MAX_GROUPS)
         try:
             message = decode(frames).message
         except PeerFaultError as fault:

@@ -34,25 +34,27 @@ class Place:
 
 
 def places(scene: Mapping[str, object]) -> dict[str, Place]:
-    """Return the place of each user.
+    """Return the place of each user, at least one.
 
     Raises
     ------
     UnsupportedError
         If there is more in the scene than users at rest in line of sight, so that no reference maths is known.
     """
-    front_end, users = scene.get("front_end", {}), scene["users"]
-    assert isinstance(front_end, Mapping)  # noqa: S101 - the testbed has it so
-    assert isinstance(users, Mapping)  # noqa: S101 - the testbed has it so
-    strange = sorted(set(scene) - _PLAIN) + (["front_end.errors"] if "errors" in front_end else [])
+    strange = sorted(set(scene) - _PLAIN)
     strange += [link for link in ("downlink_noise", "uplink_noise") if not _is_faint(scene.get(link))]
-    try:
-        known = {name: msgspec.convert(user, _User) for name, user in users.items()}
-    except msgspec.ValidationError as error:
-        raise UnsupportedError(f"users at rest in line of sight alone are known to the kit: {error}") from error
+    front_end = scene.get("front_end")
+    if isinstance(front_end, Mapping) and "errors" in front_end:
+        strange.append("front_end.errors")
     if strange:
         raise UnsupportedError(f"the testbed's scene has more than line of sight: {', '.join(strange)}")
-    return {name: Place(range_m=user.range_m, angle_rad=math.radians(user.angle_deg)) for name, user in known.items()}
+    try:
+        users = msgspec.convert(scene.get("users", {}), dict[str, _User])
+    except msgspec.ValidationError as error:
+        raise UnsupportedError(f"the testbed's scene has more than users at rest in line of sight: {error}") from error
+    if not users:
+        raise UnsupportedError("the testbed's scene has no users")
+    return {name: Place(range_m=user.range_m, angle_rad=math.radians(user.angle_deg)) for name, user in users.items()}
 
 
 def _is_faint(noise: object) -> bool:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from protocol.conformance.case import UnsupportedError, case
+from protocol.conformance.case import NonconformityError, UnsupportedError, case
 from protocol.conformance.drivers.radio import RadioUnderTest
 
 SLACK_S = 1e-15
@@ -60,6 +60,18 @@ def more_than_4096_groups(radio: RadioUnderTest) -> None:
         if shape[0] * shape[1] <= longest:
             radio.expect_declined("6.3", radio.configure(np.zeros(shape), np.zeros(shape)))
     radio.put_on_air(*radio.setting())
+
+
+@case("radio/schema/shapes-that-differ", clause="6.3.1", expect="declined by 6.3, or refused by section 3; no ready")
+def shapes_that_differ(radio: RadioUnderTest) -> None:
+    """A setting comes with phases of two groups and delays of one."""
+    radio.open_session()
+    epoch = radio.configure(np.zeros((2, radio.elements)), np.zeros((1, radio.elements)))
+    said = radio.expect("declined", "refusal")
+    if said.text("clause") not in {"6.3", "3.4", "3.6", "3.7", "3.8"}:
+        raise NonconformityError(f"expected declined by 6.3 or a refusal by section 3, got {said.type} {said.fields}")
+    if said.type == "declined" and said.fields["epoch"] != epoch:
+        raise NonconformityError(f"expected declined of epoch {epoch}, got {said.fields}", "5.1.4")
 
 
 @case("radio/session/delay-below-zero", clause="6.3.1", also=("5.4.1",), expect="declined by 6.3, then ready")

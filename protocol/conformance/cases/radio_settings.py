@@ -100,7 +100,7 @@ def settles_first(radio: RadioUnderTest) -> None:
 @case(
     "radio/session/everything-a-radio-says",
     clause="3.4.1",
-    also=("2.4.1", "3.1.1", "3.8.1", "4.1.3", "4.6.1", "4.7.1", "4.7.4"),
+    also=("2.1.1", "2.4.1", "3.1.1", "3.8.1", "4.1.3", "4.6.1", "4.7.1", "4.7.4"),
     expect="ready, snapshot, declined, refusal and heartbeats, all of them sound and in order",
 )
 def everything_a_radio_says(radio: RadioUnderTest) -> None:

@@ -55,6 +55,8 @@ def capture_while_settling(radio: RadioUnderTest) -> None:
 
 
 def _places(radio: RadioUnderTest) -> dict[str, Place]:
+    """Return where users are, known of emulated air alone."""
+    radio.require_air()
     return places(radio.rig.scene)
 
 
