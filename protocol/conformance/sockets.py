@@ -7,7 +7,6 @@ handler; talkers are reminded of their duties (heartbeats, acknowledgements) mea
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import zmq
 
@@ -16,7 +15,7 @@ from protocol.conformance.wire_log import WireLog
 
 LONGEST_WAIT_S = 0.02  # between looks at duties
 SEND_WITHIN_MS = 500
-GONE_WITHIN_S = 2.0
+FREE_WITHIN_S = 2.0  # libzmq lets go of a port a moment after its socket is closed
 
 Handler = Callable[[bytes, list[bytes], float], None]
 
@@ -33,9 +32,13 @@ class KitSocket:
         self.link = link
         self.raw = socket
         self.handler = handler
-        self.endpoint = ""  # where it is bound
         self._routed = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
         self._log = log
+
+    @property
+    def endpoint(self) -> str:
+        """Return where it was bound last, with the port that a wildcard became."""
+        return self.raw.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def send(self, frames: Sequence[bytes], route: bytes = b"") -> bool:
         """Send a message; False if the other end is gone or takes nothing."""
@@ -58,12 +61,8 @@ class KitSocket:
             self.handler(route, frames, at_s)
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Close, and wait until an `ipc` path that was bound is gone: libzmq removes it a moment later."""
-        path = Path(self.endpoint.removeprefix("ipc://")) if self.endpoint.startswith("ipc://") else None
+        """Close."""
         self.raw.close(linger=int(1000 * linger_s))
-        until_s = now_s() + GONE_WITHIN_S
-        while path is not None and path.is_socket() and now_s() < until_s:
-            time.sleep(0.001)
 
 
 class Pump:
@@ -87,14 +86,18 @@ class Pump:
         socket = self._context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.SNDTIMEO, SEND_WITHIN_MS)
-        try:
-            socket.bind(endpoint)
-        except zmq.ZMQError as error:
-            socket.close(linger=0)
-            raise CannotRunError(f"expected an endpoint that can be bound, got {endpoint}: {error}") from error
-        added = self._added(socket, link, handler)
-        added.endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        return added
+        until_s = now_s() + FREE_WITHIN_S
+        while True:
+            try:
+                socket.bind(endpoint)
+                break
+            except zmq.ZMQError as error:
+                if error.errno == zmq.EADDRINUSE and now_s() < until_s:
+                    time.sleep(0.01)
+                    continue
+                socket.close(linger=0)
+                raise CannotRunError(f"expected an endpoint that can be bound, got {endpoint}: {error}") from error
+        return self._added(socket, link, handler)
 
     def connected(self, endpoint: str, link: str, handler: Handler) -> KitSocket:
         """Return a DEALER that connects to an endpoint, now or when something is bound there."""

@@ -5,12 +5,13 @@ One connection at a time, NULL mechanism, ZMTP 3.1 as far as a ROUTER needs it. 
 
 import socket
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from protocol.conformance.case import NonconformityError
-from protocol.conformance.sockets import now_s
+from protocol.conformance.case import CannotRunError, NonconformityError
+from protocol.conformance.sockets import FREE_WITHIN_S, now_s
 
 MORE, LONG, COMMAND = 1, 2, 4
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" + bytes(31)
@@ -35,19 +36,20 @@ class RawConnection:
     def handshake(self, within_s: float = 2.0) -> None:
         """Exchange greetings and READY."""
         until_s = now_s() + within_s
-        self.raw.sendall(GREETING)
-        self._exactly(64, until_s)
-        self.raw.sendall(frame(READY, COMMAND))
-        flags, body = self._frame(until_s)
+        self.write(GREETING)
+        try:
+            self._exactly(64, until_s)
+            self.write(frame(READY, COMMAND))
+            flags, body = self._frame(until_s)
+        except TimeoutError:
+            raise NonconformityError(f"expected a handshake of ZMTP within {within_s:g} s, got none", "2.1") from None
         if not flags & COMMAND or not body.startswith(b"\x05READY"):
             raise NonconformityError(f"expected a READY command, got {body[:32]!r}", "2.1")
         self.properties = _properties(body[6:])
 
-    def send(self, frames: Sequence[bytes]) -> None:
-        """Send a whole message."""
-        for body in frames[:-1]:
-            self.raw.sendall(frame(body, MORE))
-        self.raw.sendall(frame(frames[-1]))
+    def send(self, frames: Sequence[bytes]) -> bool:
+        """Send a whole message; False if the other end has closed the connection."""
+        return self.write(b"".join(frame(body, MORE) for body in frames[:-1]) + frame(frames[-1]))
 
     def message(self, within_s: float) -> list[bytes]:
         """Return the next message; pings are answered and noted meanwhile, none in time gives an empty one."""
@@ -67,7 +69,7 @@ class RawConnection:
     def _command(self, body: bytes) -> None:
         if body.startswith(b"\x04PING"):
             self.pings_at_s.append(now_s())
-            self.raw.sendall(frame(b"\x04PONG" + body[7:], COMMAND))
+            self.write(frame(b"\x04PONG" + body[7:], COMMAND))
 
     def _frame(self, until_s: float) -> tuple[int, bytes]:
         flags = self._exactly(1, until_s)[0]
@@ -77,12 +79,26 @@ class RawConnection:
     def _exactly(self, count: int, until_s: float) -> bytes:
         while len(self._buffer) < count:
             self.raw.settimeout(max(0.001, until_s - now_s()))
-            more = self.raw.recv(65536)
+            more = self._received()
             if not more:
-                raise ConnectionResetError("the other end has closed the connection")
+                raise NonconformityError("expected that the connection stays open, but the other end has closed it")
             self._buffer += more
         taken, self._buffer = self._buffer[:count], self._buffer[count:]
         return taken
+
+    def _received(self) -> bytes:
+        try:
+            return self.raw.recv(65536)
+        except ConnectionError:
+            return b""
+
+    def write(self, data: bytes) -> bool:
+        """Send any bytes; False if the other end has closed the connection."""
+        try:
+            self.raw.sendall(data)
+        except ConnectionError:
+            return False
+        return True
 
 
 def _properties(body: bytes) -> dict[str, bytes]:
@@ -127,17 +143,29 @@ class RawListener:
 
 @contextmanager
 def listening(endpoint: str) -> Iterator[RawListener]:
-    """Listen at an endpoint of the kit, which must be free."""
-    scheme, _, place = endpoint.partition("://")
-    raw = socket.socket(socket.AF_UNIX if scheme == "ipc" else socket.AF_INET)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    host, _, port = place.rpartition(":")
-    raw.bind(place if scheme == "ipc" else (host, int(port)))
-    raw.listen()
-    listener = RawListener(raw)
+    """Listen at an endpoint of the kit, from which its ROUTER is gone."""
+    listener = RawListener(_bound(endpoint))
     try:
         yield listener
     finally:
         listener.close()
-        if scheme == "ipc":
-            Path(place).unlink(missing_ok=True)
+
+
+def _bound(endpoint: str) -> socket.socket:
+    scheme, _, place = endpoint.partition("://")
+    if scheme == "ipc":
+        Path(place).unlink(missing_ok=True)  # libzmq leaves it
+    raw = socket.socket(socket.AF_UNIX if scheme == "ipc" else socket.AF_INET)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    host, _, port = place.rpartition(":")
+    until_s = now_s() + FREE_WITHIN_S
+    while True:
+        try:
+            raw.bind(place if scheme == "ipc" else (host, int(port)))
+            raw.listen()
+            return raw
+        except OSError as error:
+            if now_s() >= until_s:
+                raw.close()
+                raise CannotRunError(f"expected an endpoint that is free, got {endpoint}: {error}") from error
+            time.sleep(0.01)

@@ -139,6 +139,10 @@ class PeerUnderTest(Conversation):
             raise UnsupportedError("the kit has not started the process and must not stop it")
         return self.rig.testee
 
+    def say_to(self, route: bytes, frames: Sequence[bytes]) -> bool:
+        """Say any frames on one connection, of a session before; return whether it is still there."""
+        return self._socket.send(frames, route)
+
     def is_connected(self) -> bool:
         """Return whether the connection of the session is still there, by saying an acknowledgement on it."""
         return self._transmit(frames_of(self.header("acknowledge", {}), {}))
@@ -174,7 +178,8 @@ class PeerUnderTest(Conversation):
             self.hello, self.route, self._opened_s = said, said.route, 0.0
             self.inbox.append(said)
             self.heard_at_s["hello"] = [said.at_s]
-        elif said.session == self.session and said.route == self.route:
+        elif said.session == self.session and (said.route == self.route or not self._opened_s):
+            self.route = said.route  # before welcome it may have connected anew
             self._greeted_again(said)
         elif said.session not in self._hello_numbers:
             text = f"expected a number above {self.session}, got {said.session}"
