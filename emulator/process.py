@@ -95,8 +95,9 @@ class EmulatorProcess:
         if session == self._sessions:
             self._control.send(answer)
 
-        self._air = Router(links.air, self._on_air, lambda route: None, max_frame_bytes=largest_frame_bytes(shared))
-        self._control = PeerLink(links.control, hello, self._on_message, self._begin_anew, MAX_GROUPS)
+    def _on_air(self, route: Route, frames: list[bytes], sender: Identity | None = None) -> None:
+        if self._air_is_keyed and sender is None:
+            return  # revoked since it connected; it will find out when it asks on a new connection
         try:
             message = decode(frames).message
         except PeerFaultError as fault:
