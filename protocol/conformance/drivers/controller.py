@@ -180,6 +180,7 @@ class ControllerUnderTest:
                 text = f"ended with status {status}" if status is not None else f"said nothing in {START_WITHIN_S:g} s"
                 raise CannotRunError(f"expected an answer to hello on {self.rig.control}, but the testee {text}")
             self.pump.step(until_s)
+        probe.is_open = probe.inbox[0].type == "welcome"
         self.close_peers()
 
     def finish(self) -> None:
