@@ -9,10 +9,17 @@ from protocol.conformance.sockets import now_s
 BACK_WITHIN_S = 6.0  # liveness, two pauses, and libzmq's own attempts to connect
 
 
+def _open(peer: PeerUnderTest, *, heartbeat_s: float, liveness_s: float) -> None:
+    """Open a session and see that the peer knows it."""
+    peer.open_session(heartbeat_s=heartbeat_s, liveness_s=liveness_s)
+    peer.request(1)
+    peer.expect_reply(1)
+
+
 @case("peer/faults/controller-crashes", clause="4.11.1", also=("4.1.1",), expect="hello with a larger number")
 def controller_crashes(peer: PeerUnderTest) -> None:
     """The controller's endpoint vanishes in an open session for longer than liveness_s, and comes back."""
-    peer.open_session(heartbeat_s=0.1, liveness_s=0.5)
+    _open(peer, heartbeat_s=0.1, liveness_s=0.5)
     peer.vanish()
     peer.wait(1.0)
     peer.come_back()
@@ -25,7 +32,7 @@ def controller_crashes(peer: PeerUnderTest) -> None:
 @case("peer/faults/controller-restarts", clause="4.12.2", expect="hello with a larger number")
 def controller_restarts(peer: PeerUnderTest) -> None:
     """The controller's endpoint is gone for a moment; then it knows no session and refuses by 4.12 what it hears."""
-    peer.open_session(heartbeat_s=0.1, liveness_s=10.0)
+    _open(peer, heartbeat_s=0.1, liveness_s=10.0)
     number = peer.session
     peer.vanish()
     peer.come_back()
@@ -62,16 +69,16 @@ def controller_vanishes_before_welcome(peer: PeerUnderTest) -> None:
 def stopped_for_a_moment(peer: PeerUnderTest) -> None:
     """The process is stopped for 0.4 s in a session with liveness_s of 5 s; a request comes meanwhile, three times."""
     process = peer.process()
-    peer.open_session(heartbeat_s=0.2, liveness_s=5.0)
+    _open(peer, heartbeat_s=0.2, liveness_s=5.0)
     number = peer.session
     process.signal(signal.SIGSTOP)
     try:
         for _ in range(3):
-            peer.request(1, sequence=1)
+            peer.request(2, sequence=2)
             peer.wait(0.13)
     finally:
         process.signal(signal.SIGCONT)
-    peer.expect_reply(1)
+    peer.expect_reply(2)
     peer.silence_for(0.3)
     if peer.session != number:
         raise NonconformityError("expected that the session goes on, got a new one")
@@ -81,7 +88,7 @@ def stopped_for_a_moment(peer: PeerUnderTest) -> None:
 def stopped_for_long(peer: PeerUnderTest) -> None:
     """The process is stopped for twice liveness_s; the controller has closed the session and refuses by 4.12."""
     process = peer.process()
-    peer.open_session(heartbeat_s=0.1, liveness_s=0.5)
+    _open(peer, heartbeat_s=0.1, liveness_s=0.5)
     number = peer.session
     process.signal(signal.SIGSTOP)
     try:
@@ -106,7 +113,7 @@ def stopped_for_long(peer: PeerUnderTest) -> None:
 def stopped_process_is_silent(peer: PeerUnderTest) -> None:
     """The process is stopped for 0.5 s, so that whatever still beats is not what does the work."""
     process = peer.process()
-    peer.open_session(heartbeat_s=0.1, liveness_s=5.0)
+    _open(peer, heartbeat_s=0.1, liveness_s=5.0)
     process.signal(signal.SIGSTOP)
     try:
         peer.wait(0.1)  # what was under way
@@ -116,8 +123,8 @@ def stopped_process_is_silent(peer: PeerUnderTest) -> None:
             raise NonconformityError(f"expected silence of a stopped process, got {peer.inbox[0].type}")
     finally:
         process.signal(signal.SIGCONT)
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.request(2)
+    peer.expect_reply(2)
 
 
 @case("peer/faults/killed-and-started", clause="4.1.1", expect="a new session with a larger number that works")
@@ -158,7 +165,7 @@ def three_sessions_in_a_row(peer: PeerUnderTest) -> None:
 @case("peer/faults/controller-says-bye-and-crashes", clause="4.13.1", expect="hello when it is back")
 def controller_says_bye_and_crashes(peer: PeerUnderTest) -> None:
     """The controller says bye, is gone for 0.5 s and comes back."""
-    peer.open_session()
+    _open(peer, heartbeat_s=0.2, liveness_s=1.0)
     peer.say("bye", {"reason": "the controller ends"})
     peer.wait(0.05)
     peer.vanish()
