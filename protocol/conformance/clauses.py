@@ -13,6 +13,7 @@ SPEC = Path(__file__).parents[1] / "SPEC.md"
 
 _CLAUSE = re.compile(r"^( *)- \*\*(\d+\.\d+(?:\.\d+)?)\*\* ")
 _KEYWORD = re.compile(r"\b(MUST NOT|MUST|SHOULD NOT|SHOULD|MAY)\b")
+_BINDING = {"a side that binds": (Role.RADIO, Role.CONTROLLER), "a side that connects": (Role.UE, Role.RADIO)}
 _SUBJECTS = {
     "controller": (Role.CONTROLLER,),
     "peer": (Role.UE, Role.RADIO),
@@ -63,7 +64,8 @@ def _requirement(number: str, text: str) -> Requirement:
     level = Level(keyword[1].split()[0]) if keyword else Level.MUST
     words = re.findall(r"[a-z]+", text.lower())
     subject = words[1] if len(words) > 1 and words[0] == "a" else "side"
-    return Requirement(number=number, level=level, roles=_SUBJECTS.get(subject, tuple(Role)), text=text)
+    roles = _BINDING.get(" ".join(words[:4]), _SUBJECTS.get(subject, tuple(Role)))
+    return Requirement(number=number, level=level, roles=roles, text=text)
 
 
 @cache

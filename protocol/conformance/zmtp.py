@@ -92,6 +92,20 @@ class RawConnection:
         except ConnectionError:
             return b""
 
+    def everything_within(self, within_s: float) -> bytes:
+        """Return every byte that comes until the other end closes the connection, or time is up."""
+        until_s, heard = now_s() + within_s, self._buffer
+        while (left_s := until_s - now_s()) > 0:
+            self.raw.settimeout(left_s)
+            try:
+                more = self._received()
+            except TimeoutError:
+                break
+            if not more:
+                break
+            heard += more
+        return heard
+
     def write(self, data: bytes) -> bool:
         """Send any bytes; False if the other end has closed the connection."""
         try:

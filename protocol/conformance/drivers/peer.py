@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from protocol.conformance.case import CannotRunError, NonconformityError, UnsupportedError
 from protocol.conformance.conversation import PATIENCE_S, Conversation
+from protocol.conformance.curve import Door
 from protocol.conformance.headers import Said, frames_of
+from protocol.conformance.keyring import CONTROLLER
 from protocol.conformance.rig import Rig
 from protocol.conformance.sockets import now_s
 from protocol.conformance.testee import CommandTestee
@@ -26,7 +28,8 @@ class PeerUnderTest(Conversation):
         self.route = b""
         self._hello_numbers: set[int] = set()
         self._opened_s = 0.0
-        self._socket = rig.pump.bound(rig.control, "control", self._hear)
+        self.door = None if rig.ring is None else rig.ring.door_of(CONTROLLER)
+        self._socket = rig.pump.bound(rig.control, "control", self._hear, self.door)
 
     # --- a case begins and ends --------------------------------------------------------------------------------------
 
@@ -87,9 +90,14 @@ class PeerUnderTest(Conversation):
         self.is_open = False
         self.pump.drop(self._socket)
 
-    def come_back(self) -> None:
-        """Bind the controller's endpoint again after `vanish`; nothing is known of any session."""
-        self._socket = self.pump.bound(self.rig.control, "control", self._hear)
+    def come_back(self, door: Door | None = None) -> None:
+        """Bind the controller's endpoint again after `vanish`, at another door if given; nothing is known of any session."""
+        self._socket = self.pump.bound(self.rig.control, "control", self._hear, door or self.door)
+
+    def close(self) -> None:
+        """Close the kit's sockets."""
+        self.vanish()
+        self.pump.duties.remove(self._duties)
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 
