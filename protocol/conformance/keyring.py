@@ -45,6 +45,10 @@ class Keyring:
             _write(self.folder / ENROLLED, self._list({}), 0o644)
         return changed
 
+    def list(self) -> str:
+        """Return the list of who is enrolled."""
+        return (self.folder / ENROLLED).read_text(encoding="ascii")
+
     def enrol_instead(self, changes: dict[str, str | None]) -> None:
         """Enrol under these names other public keys, or nobody for None."""
         self.write_list(self._list(changes))

@@ -92,6 +92,20 @@ class RawConnection:
         except ConnectionError:
             return b""
 
+    def exactly(self, count: int, *, after: bytes, within_s: float) -> bytes:
+        """Send bytes, and return so many of what comes.
+
+        Raises
+        ------
+        NonconformityError
+            If the other end sends less.
+        """
+        self.write(after)
+        try:
+            return self._exactly(count, now_s() + within_s)
+        except TimeoutError:
+            raise NonconformityError(f"expected {count} bytes within {within_s:g} s, got {len(self._buffer)}") from None
+
     def everything_within(self, within_s: float) -> bytes:
         """Return every byte that comes until the other end closes the connection, or time is up."""
         until_s, heard = now_s() + within_s, self._buffer

@@ -11,7 +11,7 @@ from protocol.conformance.zmtp import COMMAND, GREETING, READY, frame, listening
 
 COMES_WITHIN_S = 8.0  # 3 s without welcome, the longest pause, and a handshake
 ENDS_WITHIN_S = 15.0  # a process that starts and refuses
-GREETING_BYTES, MECHANISM = 64, slice(12, 32)
+GREETING_BYTES, VERSION_AT, MECHANISM = 64, 11, slice(12, 32)  # the rest of a greeting may wait for the other's version
 
 
 def wait_until(peer: PeerUnderTest, holds: Callable[[], bool], what: str, within_s: float = COMES_WITHIN_S) -> None:
@@ -52,14 +52,15 @@ def null_is_not_spoken(peer: PeerUnderTest) -> None:
     try:
         with listening(peer.rig.control) as listener:
             connection = listener.accept(COMES_WITHIN_S)
-            connection.write(GREETING + frame(READY, COMMAND))
+            greeting = connection.exactly(GREETING_BYTES, after=GREETING[:VERSION_AT], within_s=COMES_WITHIN_S)
+            connection.write(GREETING[VERSION_AT:] + frame(READY, COMMAND))
             heard = connection.everything_within(1.0)
     finally:
         peer.come_back()
-    if heard[MECHANISM].rstrip(b"\0") != b"CURVE":
-        raise NonconformityError(f"expected the mechanism CURVE in the greeting, got {heard[MECHANISM]!r}")
-    if len(heard) > GREETING_BYTES:
-        raise NonconformityError(f"expected nothing after a greeting with NULL, got {heard[GREETING_BYTES:][:64]!r}")
+    if greeting[MECHANISM].rstrip(b"\0") != b"CURVE":
+        raise NonconformityError(f"expected the mechanism CURVE in the greeting, got {greeting[MECHANISM]!r}")
+    if heard:
+        raise NonconformityError(f"expected nothing after a greeting with NULL, got {heard[:64]!r}")
 
 
 @case(
@@ -93,12 +94,13 @@ def other_controller(peer: PeerUnderTest) -> None:
 )
 def longest_frame(peer: PeerUnderTest) -> None:
     """A frame as large as is legal follows a heartbeat, which has none; then one that has a byte more."""
-    peer.open_session(liveness_s=5.0)
+    peer.open_session()
     (header,) = frames_of(peer.header("heartbeat", {"progress": 1}), {})
     peer.say_frames([header, bytes(peer.rig.largest_frame_bytes)])
     peer.expect_refusal("3.6")
     peer.say_frames([header, bytes(peer.rig.largest_frame_bytes + 1)])
     wait_until(peer, lambda: not peer.is_connected(), "that the connection is dropped", within_s=2.0)
+    peer.expect_new_session(within_s=COMES_WITHIN_S)
 
 
 @case(
