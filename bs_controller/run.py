@@ -78,6 +78,8 @@ class Run:
             self._kinds[hello.name] = hello.capabilities.feedback_kinds
             if job.at < 0:
                 self._begin(job, now_s)
+            elif job.stage is Stage.PENDING:
+                self._require_kind(job, now_s)  # it may have come back as another
 
     def peer_closed(self, name: str, reason: str, now_s: float) -> None:
         """Take note that a peer's session ended; its requests wait for its return."""
@@ -111,15 +113,21 @@ class Run:
         if job.localization is not localization or job.abandoned is not None:
             return
         match result:
-            case Wanted(request=Sweep(kind=kind)) if kind not in self._kinds[ue]:
-                self._fail(job, Reason.KIND_UNKNOWN, f"{ue} reports in {', '.join(self._kinds[ue])}, not {kind}", now_s)
             case Wanted():
                 job.want(result.request, now_s)
+                self._require_kind(job, now_s)
             case Found():
                 self._keep(records.fix_record(job, result.fix, now_s))
                 self._begin(job, now_s)
             case Broken():
                 self._fail(job, Reason.SCHEME_FAILED, result.text, now_s)
+
+    def _require_kind(self, job: Job, now_s: float) -> None:
+        """Give a request up that asks for what the UE does not report."""
+        request, kinds = job.request, self._kinds[job.ue]
+        if isinstance(request, Sweep) and request.kind not in kinds:
+            text = f"{job.ue} reports in {', '.join(kinds) or 'no kind'}, not {request.kind}"
+            self._fail(job, Reason.KIND_UNKNOWN, text, now_s)
 
     def _fail(self, job: Job, reason: Reason, text: str, now_s: float) -> None:
         self.counters["failures"] += 1
@@ -224,7 +232,9 @@ class Run:
 
     def _heard_ready(self, ready: msg.Ready, now_s: float) -> None:
         air = self._current(ready.epoch)
-        if air.ready is not None or isinstance(air.request, Sounding):
+        if isinstance(air.request, Sounding):
+            raise PeerFaultError("5.3", f"no setting of epoch {ready.epoch} is awaited")
+        if air.ready is not None:
             return  # said again because our request was
         air.ready = ready
         configure_ms = 1e3 * (now_s - air.asked_s)
@@ -264,11 +274,14 @@ class Run:
 
     def _heard_declined(self, name: str, declined: msg.Declined, now_s: float) -> None:
         air = self._current(declined.epoch)
+        awaited = name == self._radio if air.ready is None else name in air.waiting  # a sounding is never ready
+        if not awaited:
+            raise PeerFaultError("5.3", f"no answer of epoch {declined.epoch} is awaited from {name}")
         text = f"{name} declined: {declined.text} (SPEC {declined.clause})"
         self.counters["declined"] += 1
         if name == self._radio:
             self._give_up(list(air.waiting), Reason.DECLINED, text, now_s)
-        elif name in air.waiting:
+        else:
             self._missed(name, Reason.DECLINED, text, now_s)
 
     # --- time --------------------------------------------------------------------------------------------------------

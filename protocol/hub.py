@@ -38,6 +38,15 @@ class HubOutcome:
 
 
 @dataclass(slots=True)
+class _Conduct:
+    """What a peer has on its account; a new session in the place of an open one takes it over."""
+
+    rate_from_s: float = 0.0
+    rate_count: int = 0
+    faults: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Peer:
     name: str
     route: Route
@@ -47,9 +56,7 @@ class _Peer:
     sender: Identity | None
     state: State = State.OPEN
     said_s: float = float("-inf")
-    rate_from_s: float = 0.0
-    rate_count: int = 0
-    faults: list[float] = field(default_factory=list)
+    conduct: _Conduct = field(default_factory=_Conduct)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +197,11 @@ class SessionTable:
         self.counters["duplicates"] += peer.delivery.duplicates - before
 
     def _meter(self, peer: _Peer, now_s: float) -> None:
-        if now_s - peer.rate_from_s >= 1.0:
-            peer.rate_from_s, peer.rate_count = now_s, 0
-        peer.rate_count += 1
-        if peer.rate_count > MAX_RATE_HZ:
+        conduct = peer.conduct
+        if now_s - conduct.rate_from_s >= 1.0:
+            conduct.rate_from_s, conduct.rate_count = now_s, 0
+        conduct.rate_count += 1
+        if conduct.rate_count > MAX_RATE_HZ:
             raise PeerFaultError("2.6", f"more than {MAX_RATE_HZ:g} messages in a second")
 
     def _greet(
@@ -212,6 +220,7 @@ class SessionTable:
         if envelope.session <= (newest := self._newest(hello.name, now_s)):
             raise PeerFaultError("4.5", f"session {envelope.session} of {hello.name} is not newer than {newest}")
         if known is not None:
+            self._meter(known, now_s)
             self._close(known, "a newer session of the same peer", outcome)
         if len(self._by_name) >= MAX_SESSIONS:
             raise PeerFaultError("2.5", f"{MAX_SESSIONS} sessions are open")
@@ -219,6 +228,8 @@ class SessionTable:
         if previous is not None:
             self._close(previous, "its connection speaks for another peer now", outcome)
         peer = _Peer(hello.name, route, hello.role, Delivery(envelope.session), now_s, sender)
+        if known is not None:
+            peer.conduct = known.conduct
         self._by_route[route] = self._by_name[hello.name] = peer
         self._welcome(peer, now_s, outcome)
         outcome.events.append(Opened(name=hello.name, hello=hello))
@@ -277,9 +288,9 @@ class SessionTable:
         return self._strangers_answered <= MAX_STRANGER_REFUSALS_HZ
 
     def _count_fault(self, peer: _Peer, fault: PeerFaultError, now_s: float, outcome: HubOutcome) -> None:
-        peer.faults = [at_s for at_s in peer.faults if now_s - at_s < FAULT_WINDOW_S] + [now_s]
-        if len(peer.faults) > MAX_FAULTS or fault.clause == "2.6":
-            self._close(peer, f"broke the protocol {len(peer.faults)} times in {FAULT_WINDOW_S:g} s", outcome)
+        faults = peer.conduct.faults = [at_s for at_s in peer.conduct.faults if now_s - at_s < FAULT_WINDOW_S] + [now_s]
+        if len(faults) > MAX_FAULTS or fault.clause == "2.6":
+            self._close(peer, f"broke the protocol {len(faults)} times in {FAULT_WINDOW_S:g} s", outcome)
 
     def _close(self, peer: _Peer, reason: str, outcome: HubOutcome) -> None:
         self.counters["sessions_closed"] += 1

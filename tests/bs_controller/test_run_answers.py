@@ -88,6 +88,41 @@ def test_snapshot_while_a_sweep_is_on_the_air_is_refused() -> None:
     require_refused(rehearsal, RADIO, "5.3", "refused_stale")
 
 
+def declined(epoch: int = 1) -> msg.Declined:
+    return msg.Declined(epoch=epoch, clause="6.3", text="cannot")
+
+
+@pytest.mark.clause("5.3")
+def test_radio_that_declines_what_it_said_to_be_ready_is_refused() -> None:
+    rehearsal = measuring()
+    rehearsal.hear(RADIO, declined())
+    require_refused(rehearsal, RADIO, "5.3", "refused_stale")
+
+
+@pytest.mark.clause("5.3")
+def test_user_that_declines_before_it_was_asked_is_refused() -> None:
+    rehearsal = Rehearsal([Asking()], ("ue-a",))
+    rehearsal.begin()
+    rehearsal.hear("ue-a", declined())
+    require_refused(rehearsal, "ue-a", "5.3", "refused_stale")
+
+
+@pytest.mark.clause("5.3")
+def test_user_that_declines_for_another_is_refused() -> None:
+    rehearsal = Rehearsal([Asking(requests=(Sounding(),))])
+    rehearsal.begin()
+    rehearsal.hear("ue-b", declined())
+    require_refused(rehearsal, "ue-b", "5.3", "refused_stale")
+
+
+@pytest.mark.clause("5.3")
+def test_ready_in_answer_to_capture_is_refused() -> None:
+    rehearsal = Rehearsal([Asking(requests=(Sounding(),))], ("ue-a",))
+    rehearsal.begin()
+    rehearsal.hear(RADIO, msg.Ready(epoch=1, pilots=1, phase_deviation_cycles=0.0, delay_deviation_s=0.0))
+    require_refused(rehearsal, RADIO, "5.3", "refused_stale")
+
+
 def test_ready_said_twice_asks_each_user_once() -> None:
     rehearsal = Rehearsal([Asking()], ("ue-a",))
     rehearsal.begin()

@@ -286,6 +286,20 @@ def test_user_is_not_asked_for_a_kind_that_it_does_not_advertise() -> None:
     assert [record["scheme"] for record in rehearsal.recorded("failure")] == ["complex"]
 
 
+@pytest.mark.clause("7.1")
+def test_user_that_returns_with_other_kinds_is_not_asked_for_those_before() -> None:
+    schemes = [Asking(name="complex", requests=(sweep_to(9.0, msg.FeedbackKind.COMPLEX),)), Asking(name="peak")]
+    rehearsal = Rehearsal(schemes, ("ue-a",))
+    rehearsal.join("ue-a")
+    rehearsal.leave("ue-a")
+    rehearsal.kinds = (msg.FeedbackKind.PEAK,)
+    rehearsal.begin()
+    rehearsal.play()
+    assert [measure.kind for measure in rehearsal.measures("ue-a")] == [msg.FeedbackKind.PEAK]
+    assert rehearsal.failed == [("ue-a", "UE does not report in this kind")]
+    assert rehearsal.fixed == ["ue-a"]
+
+
 @pytest.mark.parametrize("request_", [group_sweep(7, groups_per_pilot=7), sweep_to(-1.0)], ids=["groups", "range"])
 def test_sweep_that_no_setting_can_make_fails_its_scheme_alone(request_: Request) -> None:
     schemes = [Asking(name="impossible", requests=(request_,)), Asking(name="next")]

@@ -361,7 +361,7 @@ class Chaos:
         """Check what holds at every moment."""
         assert len(self.table._by_route) == len(self.table._by_name) <= len(PEERS)
         assert len(self.table._ended) <= len(PEERS)
-        assert all(len(peer.faults) <= MAX_FAULTS + 1 for peer in self.table._by_name.values())
+        assert all(len(peer.conduct.faults) <= MAX_FAULTS + 1 for peer in self.table._by_name.values())
         for node in self.nodes.values():
             for side, delivery in self._ends(node):
                 assert delivery.unacknowledged <= WINDOW

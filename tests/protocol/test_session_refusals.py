@@ -261,6 +261,32 @@ def test_peer_that_floods_with_hellos_is_closed(world: World) -> None:
 
 
 @pytest.mark.clause("2.6")
+def test_peer_that_floods_with_new_sessions_is_closed(world: World) -> None:
+    peer = world.opened()
+    clauses = [
+        envelope.message.clause
+        for number in range(1, int(MAX_RATE_HZ) + 2)
+        for _, envelope in world.table.receive(
+            ROUTE, Envelope(session=peer.session + number, message=hello()), world.now_s
+        ).send
+        if isinstance(envelope.message, msg.Refusal)
+    ]
+    assert clauses == ["2.6"]
+    assert not world.table.is_open("ue-1")
+
+
+@pytest.mark.clause("9.3")
+def test_new_session_does_not_clear_the_account_of_faults(world: World) -> None:
+    peer = world.opened()
+    stray = [Envelope(session=peer.session + number, sequence=1, message=peak(1)) for number in range(MAX_FAULTS + 1)]
+    for number, envelope in enumerate(stray):
+        if number == MAX_FAULTS // 2:
+            world.table.receive(ROUTE, Envelope(session=peer.session + 1000, message=hello()), world.now_s)
+        world.table.receive(ROUTE, envelope if number else stray[1], world.now_s)
+    assert not world.table.is_open("ue-1")
+
+
+@pytest.mark.clause("2.6")
 def test_peer_at_the_limit_of_the_rate_stays(world: World) -> None:
     peer = world.opened()
     beat = Envelope(session=peer.session, message=msg.Heartbeat(progress=1))

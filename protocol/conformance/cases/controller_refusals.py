@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from protocol.conformance.case import NonconformityError, case
 from protocol.conformance.drivers.controller import ControllerUnderTest, KitPeer
-from protocol.conformance.headers import frames_of
+from protocol.conformance.headers import NO_CLAUSE, frames_of
 from protocol.conformance.sockets import now_s
 
 MOST_FAULTS = 64
@@ -26,7 +26,7 @@ def _refusal(ue: KitPeer, **changes: object) -> list[bytes]:
 def refusal_is_not_answered(controller: ControllerUnderTest) -> None:
     """A UE says refusals by clauses of every section."""
     ue = _opened(controller)
-    for clause in ("2.4", "3.1", "4.12", "5.3", "7.1", "9.2", "99.99"):
+    for clause in ("2.4", "3.1", "4.12", "5.3", "7.1", "9.2", NO_CLAUSE):
         ue.say("refusal", {"clause": clause, "text": "the kit refuses"})
     ue.silence_for(0.2)
     ue.expect_goes_on()

@@ -125,9 +125,9 @@ def measure_is_about_what_is_ready(controller: ControllerUnderTest) -> None:
 def radio_comes_back(controller: ControllerUnderTest) -> None:
     """A radio vanishes after it has said ready, and comes back with a new session; the report comes meanwhile."""
     site = Site(controller).open()
-    measure = site.request("measure", ue="ue-1")
+    report = site.report("ue-1", site.request("measure", ue="ue-1"))
     site.radio_returns()
-    site.answer(measure, site.ues["ue-1"])
+    site.ues["ue-1"].say(*report)
     site.request("configure", "capture", within_s=10.0)
 
 

@@ -3,7 +3,7 @@
 from protocol.conformance.case import NonconformityError, case
 from protocol.conformance.conversation import BACKGROUND
 from protocol.conformance.drivers.peer import PeerUnderTest
-from protocol.conformance.headers import Said, frames_of, packed
+from protocol.conformance.headers import NO_CLAUSE, Said, frames_of, packed
 from protocol.conformance.sockets import now_s
 
 QUIET_S = 1.3  # two hellos' time, and some
@@ -41,7 +41,7 @@ def _never_the_same_hello(peer: PeerUnderTest) -> None:
 def refusals_are_heard(peer: PeerUnderTest) -> None:
     """Refusals by many clauses come in an open session, some of which the text does not have."""
     peer.open_session()
-    for clause in ("2.5", "4.5", "4.7", "4.14", "5.3", "6.2", "7.1", "9.3", "10.1", "77.77"):
+    for clause in ("2.5", "4.5", "4.7", "4.14", "5.3", "6.2", "7.1", "9.3", "10.1", NO_CLAUSE):
         peer.refuse(clause)
     peer.silence_for(0.3)
     peer.request(1)

@@ -1,10 +1,8 @@
-"""What a radio forgets when a new session opens, and what it keeps to when nobody acknowledges."""
+"""What a radio forgets when a new session opens."""
 
-from protocol.conformance.case import NonconformityError, case
+from protocol.conformance.case import case
 from protocol.conformance.drivers.radio import RadioUnderTest
 from protocol.conformance.sockets import now_s
-
-WINDOW = 64
 
 
 def _begin_anew(radio: RadioUnderTest) -> None:
@@ -41,21 +39,3 @@ def no_late_answer(radio: RadioUnderTest) -> None:
     asked_s = now_s()
     _begin_anew(radio)
     radio.silence_for(max(0.1, asked_s + radio.front_end["settle_s"] + 0.1 - now_s()))
-
-
-@case("radio/session/window", clause="4.8.1", also=("5.2.1",), expect="at most 64 answers, more after acknowledgement")
-def window(radio: RadioUnderTest) -> None:
-    """Seventy snapshots are asked for while none is acknowledged; when they are, the last one is asked for again."""
-    radio.open_session(liveness_s=5.0)
-    radio.acknowledges = False
-    said_for = [radio.capture(radio.ue) for _ in range(WINDOW + 6)]
-    for epoch in said_for[:WINDOW]:
-        radio.expect_answer("snapshot", epoch)
-    radio.wait(0.1)  # the referee sees a 65th
-    radio.acknowledges = True
-    radio.say("acknowledge")
-    radio.wait(0.1)
-    epoch = radio.capture(radio.ue, epoch=said_for[-1])
-    while (said := radio.expect("snapshot")).fields["epoch"] != epoch:
-        if said.fields["epoch"] not in said_for:
-            raise NonconformityError(f"expected snapshots of {said_for[0]} to {epoch}, got {said.fields}", "5.1.4")

@@ -1,8 +1,12 @@
 """Settings that a front end can have: what a radio says of itself and how it answers `configure`."""
 
+import numpy as np
+
 from protocol.conformance.case import NonconformityError, UnsupportedError, case
 from protocol.conformance.drivers.radio import RadioUnderTest
 from protocol.conformance.sockets import now_s
+
+MAX_GROUPS = 4096
 
 
 @case("radio/schema/front-end", clause="6.1.1", expect="role radio and a front end of the testbed's elements")
@@ -64,7 +68,20 @@ def pilots_are_rounded_up(radio: RadioUnderTest) -> None:
 def group_for_each_subcarrier(radio: RadioUnderTest) -> None:
     """A setting of as many groups as subcarriers is asked for, 4096 at most."""
     radio.open_session()
-    _require_pilots(radio, radio.groups_near(min(radio.subcarriers, 4096)), 65536)
+    _require_pilots(radio, radio.groups_near(min(radio.subcarriers, MAX_GROUPS)), 65536)
+
+
+@case("radio/hostile/longest-frames", clause="6.2.2", also=("6.3.1",), expect="ready, or declined by 6.3; then ready")
+def longest_frames(radio: RadioUnderTest) -> None:
+    """A setting of 4096 groups is asked for; where they do not divide the subcarriers, it cannot be had."""
+    radio.open_session(liveness_s=5.0)
+    shape = (MAX_GROUPS, radio.elements)
+    epoch = radio.configure(np.zeros(shape), np.zeros(shape), groups_per_pilot=MAX_GROUPS)
+    if radio.subcarriers % MAX_GROUPS:
+        radio.expect_declined("6.3", epoch)
+    else:
+        radio.expect_answer("ready", epoch)
+    radio.put_on_air(*radio.setting())
 
 
 @case("radio/session/settings-in-a-row", clause="6.2.2", also=("4.9.1",), expect="ready to each, in their order")

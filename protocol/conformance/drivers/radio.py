@@ -75,10 +75,6 @@ class RadioUnderTest(PeerUnderTest):
         assert isinstance(capabilities, dict)  # noqa: S101 - the schema was checked
         return dict(capabilities["front_end"])
 
-    def is_connected(self) -> bool:
-        """Return whether the connection of the session at hand is there still, by saying an acknowledgement on it."""
-        return self._transmit(frames_of(self.header("acknowledge", {}), {}))
-
     def next_epoch(self) -> int:
         """Return an epoch that was not yet used in this session."""
         self._epoch += 1
@@ -101,6 +97,11 @@ class RadioUnderTest(PeerUnderTest):
         self.say("configure", fields, {"phase_cycles": phase_cycles, "delay_s": delay_s})
         return epoch
 
+    def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
+        """Ask for one uplink pilot."""
+        fields = {"epoch": epoch, "ue": self.ue}
+        return self.say("capture", fields, session=session, sequence=sequence)
+
     def put_on_air(self, phase_cycles: Floats, delay_s: Floats, *, groups_per_pilot: int = 1) -> Said:
         """Say `configure` and return the `ready` to it."""
         epoch = self.configure(phase_cycles, delay_s, groups_per_pilot=groups_per_pilot)
@@ -112,11 +113,6 @@ class RadioUnderTest(PeerUnderTest):
         if declined.fields["clause"] != clause:
             raise NonconformityError(f"expected declined by {clause}, got {declined.fields}")
         return declined
-
-    def request(self, epoch: int, *, session: int | None = None, sequence: int | None = None) -> int:
-        """Ask for one uplink pilot."""
-        fields = {"epoch": epoch, "ue": self.rig.target.name}
-        return self.say("capture", fields, session=session, sequence=sequence)
 
     def expect_answer(self, kind: str, epoch: int) -> Said:
         """Return the answer to a request: ``ready``, ``snapshot`` or ``declined``, of its epoch."""

@@ -29,7 +29,8 @@ class UeUnderTest(PeerUnderTest):
         super().__init__(rig, UE_SAYS)
         self.on_air: tuple[int, ComplexArray] | None = None
         self.answers_listen = True
-        self.listens: list[Said] = []
+        self.listens: list[Said] = []  # that no case has seen yet
+        self.heard_listens_at_s: list[float] = []
         self._epoch = 0
         self.air_door = None if rig.ring is None else rig.ring.door_of(RADIO)
         self._air: KitSocket | None = None
@@ -42,6 +43,7 @@ class UeUnderTest(PeerUnderTest):
         self._epoch = 0
         super().begin()
         self.listens.clear()
+        self.heard_listens_at_s.clear()
 
     @property
     def subcarriers(self) -> int:
@@ -152,6 +154,15 @@ class UeUnderTest(PeerUnderTest):
         assert self._air is not None  # noqa: S101 - somebody listened
         self._air.send(frames, listen.route)
 
+    def fall_silent(self) -> None:
+        """Close the emulator's endpoint, as when it crashes."""
+        assert self._air is not None  # noqa: S101 - `require_air` comes first
+        self.pump.drop(self._air)
+
+    def go_on_air(self) -> None:
+        """Bind the emulator's endpoint again after `fall_silent`."""
+        self._air = self.pump.bound(self.rig.air, "air", self._overhear)
+
     # --- hearing -----------------------------------------------------------------------------------------------------
 
     def _overhear(self, route: bytes, frames: list[bytes], at_s: float) -> None:
@@ -163,6 +174,7 @@ class UeUnderTest(PeerUnderTest):
         if said.fields["ue"] != self.rig.target.name:
             raise NonconformityError(f"expected listen of {self.rig.target.name}, got {said.fields}", "3.4.1")
         self.listens.append(said)
+        self.heard_listens_at_s.append(said.at_s)
         if self.answers_listen:
             epoch, samples = self.on_air or (said.integer("epoch"), None)
             self.answer_listen(said, samples, epoch=epoch)
