@@ -14,7 +14,7 @@ ROOMS = {Role.UE: "ues", Role.RADIO: "radios", Role.CONTROLLER: "controllers"}
 def main() -> None:
     name, *words = sys.argv[1:]
     role = role_of(name)
-    for room in ("sessions", "delivery", "framing", ROOMS[role]):
+    for room in ("sessions", "delivery", "framing", "keys", ROOMS[role]):
         import_module(f"tests.conformance.zoo.{room}")
     BROKEN[name].patch()
     sys.argv = [name, *words]
