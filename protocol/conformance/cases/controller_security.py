@@ -9,9 +9,8 @@ from protocol.conformance.drivers.controller import ControllerUnderTest, KitPeer
 from protocol.conformance.headers import Said, frames_of, header
 from protocol.conformance.raw_zmtp import listens
 from protocol.conformance.sockets import now_s
-from protocol.conformance.strangers import require_dropped, require_null_kept_out
+from protocol.conformance.strangers import CHANGE_S, NEVER_S, require_dropped, require_null_kept_out, require_soon
 
-CHANGE_S = 2.0  # SPEC 10.4.3
 KNOCK_WITHIN_S = 3.0
 ENDS_WITHIN_S = 15.0  # a process that starts and refuses
 ASK_EVERY_S = 0.05
@@ -158,7 +157,7 @@ def longest_frame(controller: ControllerUnderTest) -> None:
 def _until_closed(peer: KitPeer) -> None:
     """Beat until the session is refused by 4.12, in time."""
     peer.beats, began_s = False, now_s()
-    while now_s() - began_s < 2 * CHANGE_S:
+    while now_s() - began_s < NEVER_S:
         peer.say("heartbeat", {"progress": 1})
         said = peer.next_within(ASK_EVERY_S)
         if said is not None and said.type == "refusal":
@@ -166,7 +165,7 @@ def _until_closed(peer: KitPeer) -> None:
                 raise NonconformityError(f"expected a refusal by 4.12, got {said.fields}", "10.4.4")
             break
     peer.is_open = False
-    peer.rig.meter.require(now_s() - began_s, CHANGE_S, "that the session is closed")
+    require_soon(peer.rig, now_s() - began_s, CHANGE_S, "that the session is closed")
 
 
 def _change_and_require_closed(controller: ControllerUnderTest, change: Callable[[], None]) -> KitPeer:
@@ -274,9 +273,9 @@ def enrolled_later(controller: ControllerUnderTest) -> None:
 
 def _until_let_in(controller: ControllerUnderTest, keys: Pass) -> None:
     began_s = now_s()
-    while _status(controller, keys) != LET_IN_STATUS and now_s() - began_s < 2 * CHANGE_S:
+    while _status(controller, keys) != LET_IN_STATUS and now_s() - began_s < NEVER_S:
         controller.pump_for(ASK_EVERY_S)
-    controller.rig.meter.require(now_s() - began_s, CHANGE_S, "that a key is let in which is enrolled now")
+    require_soon(controller.rig, now_s() - began_s, CHANGE_S, "that a key is let in which is enrolled now")
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
