@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from protocol.errors import OurFaultError
 from protocol.messages import Declined, FeedbackKind, Measure, Message
 from ue_agent.measure import report_from_samples
 
@@ -75,6 +76,8 @@ class Agent:
             report = report_from_samples(wanted.kind, epoch, samples, wanted.groups)
         except ValueError as error:
             return [Say(Declined(epoch=epoch, clause="7.3", text=str(error)))]
+        except OurFaultError as error:  # a power beyond float64, a sample beyond float32
+            return [Say(Declined(epoch=epoch, clause=error.clause, text=error.text))]
         self._remember(wanted, report)
         return [Say(report)]
 
