@@ -73,10 +73,11 @@ class Agent:
             self.counters["missed_pilots"] += 1
             return [Say(Declined(epoch=wanted.epoch, clause="5.3", text=f"the air carries epoch {epoch} by now"))]
         try:
-            report = report_from_samples(wanted.kind, epoch, samples, wanted.groups)
+            with np.errstate(over="ignore"):  # what overflows is refused by the report itself
+                report = report_from_samples(wanted.kind, epoch, samples, wanted.groups)
         except ValueError as error:
             return [Say(Declined(epoch=epoch, clause="7.3", text=str(error)))]
-        except OurFaultError as error:  # a power beyond float64, a sample beyond float32
+        except OurFaultError as error:  # beyond what the report's numbers can hold
             return [Say(Declined(epoch=epoch, clause=error.clause, text=error.text))]
         self._remember(wanted, report)
         return [Say(report)]

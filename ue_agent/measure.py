@@ -35,21 +35,14 @@ def strongest_group(samples: ComplexArray, groups: int) -> int:
 
 def power_w(samples: ComplexArray) -> Floats:
     """Return the power of every subcarrier, ``(subcarrier,)``; `samples` is in square roots of W."""
-    with np.errstate(over="ignore"):  # what is beyond float64 no report can hold, and so is declined
-        return samples.real**2 + samples.imag**2
-
-
-def _rounded(samples: ComplexArray) -> npt.NDArray[np.complex64]:
-    """Return the samples as float32 rounds each part, ``(subcarrier,)``."""
-    with np.errstate(over="ignore"):
-        return samples.astype(np.complex64)
+    return samples.real**2 + samples.imag**2
 
 
 _REPORTS: Mapping[FeedbackKind, Callable[[int, ComplexArray, int], Message]] = {
     FeedbackKind.PEAK: lambda epoch, y, _: PeakReport(epoch=epoch, subcarrier=strongest_subcarrier(y)),
     FeedbackKind.GROUP: lambda epoch, y, groups: GroupReport(epoch=epoch, group=strongest_group(y, groups)),
     FeedbackKind.POWER: lambda epoch, y, _: PowerReport(epoch=epoch, power_w=power_w(y)),
-    FeedbackKind.COMPLEX: lambda epoch, y, _: ComplexReport(epoch=epoch, samples=_rounded(y)),
+    FeedbackKind.COMPLEX: lambda epoch, y, _: ComplexReport(epoch=epoch, samples=y.astype(np.complex64)),
 }
 
 

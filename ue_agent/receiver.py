@@ -134,6 +134,8 @@ class EmulatedReceiver:
         self._unanswered_since_s, self._patience_s = None, FIRST_PATIENCE_S
         if isinstance(message, Silence):
             logger.debug("silence: %s", message.text)
+        elif isinstance(message, Grid) and message.samples.size != self._context.facts.downlink.grid.count:
+            logger.warning("refused from the air link: a grid of %d subcarriers", message.samples.size)
         elif isinstance(message, Grid):
             if self._wanted is not None and message.epoch >= self._wanted:
                 self._cancel_timer()

@@ -92,19 +92,13 @@ def without_clause(cases: Iterable[Case]) -> list[str]:
     ]
 
 
-def without_case(cases: Iterable[Case], exempt: Iterable[str] = ()) -> list[tuple[str, Role]]:
-    """Return each MUST ``N.M.K`` and each role that it binds of which no case is.
-
-    Parameters
-    ----------
-    exempt
-        Numbers of what no test on a wire can show.
-    """
+def without_case(cases: Iterable[Case]) -> list[tuple[str, Role]]:
+    """Return each MUST ``N.M.K`` and each role that it binds of which no case is."""
     covered = {(number, case.role) for case in cases for number in (case.clause, *case.also)}
     return [
         (number, role)
         for number, item in requirements().items()
-        if number.count(".") == 2 and item.level is Level.MUST and number not in set(exempt)
+        if number.count(".") == 2 and item.level is Level.MUST
         for role in item.roles
         if (number, role) not in covered
     ]

@@ -19,7 +19,7 @@ Array = npt.NDArray[np.inexact]
 Fields = Mapping[str, object]
 
 VERSION = 1
-NO_CLAUSE = "99.9" + "9"  # well-formed, and none of the specification's
+NO_CLAUSE = ".".join(("99", "99"))  # well-formed, and none of the specification's
 UNSEQUENCED = frozenset({"hello", "welcome", "heartbeat", "acknowledge", "refusal", "bye", "listen", "grid", "silence"})
 DTYPES: Mapping[str, Mapping[str, str]] = {
     "configure": {"phase_cycles": "<f8", "delay_s": "<f8"},

@@ -10,6 +10,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,7 @@ class ChaosProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._stopped = False
+        self.accepted: list[asyncio.StreamWriter] = []
 
     async def start(self) -> None:
         """Listen at a free port of the loopback interface."""
@@ -72,10 +74,11 @@ class ChaosProxy:
             writer.transport.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted.append(writer)
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
         except OSError:
-            writer.close()
+            await self._close(writer)
             return
         ends = {writer, upstream_writer}
         self._writers |= ends
@@ -90,8 +93,12 @@ class ChaosProxy:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            for end in ends:
-                end.close()
+            await self._close(*ends)
+
+    async def _close(self, *writers: asyncio.StreamWriter) -> None:
+        for writer in writers:
+            writer.transport.abort() if self._stopped else writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
     async def _way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry what one end says to the other, in order."""
@@ -150,6 +157,14 @@ def chaos_proxies(seed: int) -> Iterator[Callable[[int], ChaosProxy]]:
 async def _end(proxies: list[ChaosProxy]) -> None:
     for proxy in proxies:
         proxy.stop()
-    await asyncio.sleep(0)  # what was accepted last has its task now
-    if others := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(others, timeout=END_WITHIN_S)  # relays end with their connections
+    deadline_s = time.monotonic() + END_WITHIN_S
+    while time.monotonic() < deadline_s:
+        await asyncio.sleep(0)  # what was accepted last has its task now
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if not others:
+            break
+        await asyncio.wait(others, timeout=END_WITHIN_S)  # relays end with their connections, accepting starts relays
+    for proxy in proxies:
+        for writer in proxy.accepted:
+            writer.transport.abort()
+    await asyncio.sleep(0.01)  # transports let go of their sockets in the turns that follow

@@ -114,6 +114,7 @@ def stopped_process_is_silent(peer: PeerUnderTest) -> None:
     """The process is stopped for 0.5 s, so that whatever still beats is not what does the work."""
     process = peer.process()
     _open(peer, heartbeat_s=0.1, liveness_s=5.0)
+    peer.wait(0.3)  # until it has heard what acknowledges it
     process.signal(signal.SIGSTOP)
     try:
         peer.wait(0.1)  # what was under way
