@@ -104,27 +104,21 @@ def run_cases(
     CannotRunError
         If the testee cannot be started or reached at all.
     """
-    with rig_for(target) as rig, ExitStack() as stack:
-        bench = stack.enter_context(_Bench(DRIVERS[target.role](rig)))
+    with rig_for(target) as rig, _Bench(rig) as bench:
         for case in cases:
             on_begin(case)
             yield _run(case, bench, known.get(case.id))
 
 
 class _Bench:
-    """The driver of the run, and that of the variant which a case asks for: one at a time, for as long as cases ask for it."""
+    """The one driver that is at work: of the run, or of the variant that cases ask for, for as long as they do."""
 
-    def __init__(self, plain: Driver) -> None:
-        self._plain = plain
+    def __init__(self, plain: Rig) -> None:
+        self._plain = self.rig = plain
         self._variant: str | None = None
-        self._varied: Driver | None = None
-        self._stack = ExitStack()
+        self._driver: Driver | None = None
         self._failed: str | None = None
-
-    @property
-    def rig(self) -> Rig:
-        """Return the rig of the driver that is at work."""
-        return (self._varied or self._plain).rig
+        self._stack = ExitStack()
 
     def driver_for(self, case: Case) -> Driver:
         """Return a driver whose testee is at the beginning of a case.
@@ -134,32 +128,32 @@ class _Bench:
         NonconformityError
             If the testee does not come up on the variant of the testbed, which is tried once.
         """
-        if case.variant != self._variant or (self._varied is None) is not (case.variant is None):
+        if self._driver is None or case.variant != self._variant:
             self._leave()
-            self._enter(case.variant)
-        driver = self._varied or self._plain
+            self._driver = self._entered(case.variant)
         if self._failed is None:
-            driver.rig.draw_for(case.id)
-            driver.rig.restore_keys()
+            self.rig.draw_for(case.id)
+            self.rig.restore_keys()
             try:
-                driver.begin()
+                self._driver.begin()
             except CannotRunError as error:
-                if self._varied is None:
+                if self._variant is None:
                     raise
                 self._failed = str(error)
         if self._failed is not None:
             raise NonconformityError(self._failed)
+        return self._driver
+
+    def _entered(self, variant: str | None) -> Driver:
+        rig = self._plain if variant is None else self._stack.enter_context(VARIANTS[variant](self._plain))
+        driver = DRIVERS[rig.target.role](rig)
+        self._stack.callback(driver.close)  # so that what its testee says is blamed on no case of another
+        self._variant, self.rig = variant, rig
         return driver
 
-    def _enter(self, variant: str | None) -> None:
-        self._variant = variant
-        if variant is not None:
-            rig = self._stack.enter_context(VARIANTS[variant](self._plain.rig))
-            self._varied = DRIVERS[rig.target.role](rig)
-            self._stack.callback(self._varied.close)
-
     def _leave(self) -> None:
-        self._variant = self._varied = self._failed = None
+        self._variant = self._driver = self._failed = None
+        self.rig = self._plain
         self._stack.close()
 
     def __enter__(self) -> "_Bench":

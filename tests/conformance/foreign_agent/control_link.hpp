@@ -196,8 +196,7 @@ class ControlLink {
   }
 
   void hear_foreign(const Message& message) {
-    const Broken broken{"4.12", "expected session " + std::to_string(number_)};
-    if (message.type != "refusal") return refuse(message.session, broken);
+    if (message.type != "refusal") return note("4.1: dropped, of session " + std::to_string(message.session));
     note("refusal of session " + std::to_string(message.session) + ": " + message.fields.dump());
     const bool undecodable = message.session == 0 && message.fields["clause"].get<std::string>()[0] == '3';
     if (undecodable && !queue_.empty()) close("9.1: what was sent will never be acknowledged");
@@ -223,7 +222,7 @@ class ControlLink {
 
   void hear_refusal(const Message& refusal) {
     hear_final(refusal);
-    static const std::set<std::string> closing = {"2.6", "4.12", "9.3"};
+    static const std::set<std::string> closing = {"4.12"};
     if (closing.count(refusal.fields["clause"])) return close("refused: " + refusal.fields.dump());
     note("refusal: " + refusal.fields.dump());
   }
