@@ -39,8 +39,11 @@ class Driver(Protocol):
     def finish(self) -> None:
         """Check what can be told only at the end."""
 
-    def close(self) -> None:
-        """Close its sockets."""
+    def rest(self) -> None:
+        """Close its sockets while another driver is at work, or for good."""
+
+    def resume(self) -> None:
+        """Have them again after `rest`."""
 
 
 DRIVERS: Mapping[Role, Callable[[Rig], Driver]] = {
@@ -104,7 +107,7 @@ def run_cases(
     CannotRunError
         If the testee cannot be started or reached at all.
     """
-    with rig_for(target) as rig, _Bench(rig) as bench:
+    with rig_for(target) as rig, _Bench(DRIVERS[target.role](rig)) as bench:
         for case in cases:
             on_begin(case)
             yield _run(case, bench, known.get(case.id))
@@ -113,12 +116,16 @@ def run_cases(
 class _Bench:
     """The one driver that is at work: of the run, or of the variant that cases ask for, for as long as they do."""
 
-    def __init__(self, plain: Rig) -> None:
-        self._plain = self.rig = plain
+    def __init__(self, plain: Driver) -> None:
+        self._plain = self._driver = plain
         self._variant: str | None = None
-        self._driver: Driver | None = None
         self._failed: str | None = None
         self._stack = ExitStack()
+
+    @property
+    def rig(self) -> Rig:
+        """Return the rig of the driver that is at work."""
+        return self._driver.rig
 
     def driver_for(self, case: Case) -> Driver:
         """Return a driver whose testee is at the beginning of a case.
@@ -128,9 +135,10 @@ class _Bench:
         NonconformityError
             If the testee does not come up on the variant of the testbed, which is tried once.
         """
-        if self._driver is None or case.variant != self._variant:
+        if case.variant != self._variant:
             self._leave()
-            self._driver = self._entered(case.variant)
+            if case.variant is not None:
+                self._enter(case.variant)
         if self._failed is None:
             self.rig.draw_for(case.id)
             self.rig.restore_keys()
@@ -144,16 +152,18 @@ class _Bench:
             raise NonconformityError(self._failed)
         return self._driver
 
-    def _entered(self, variant: str | None) -> Driver:
-        rig = self._plain if variant is None else self._stack.enter_context(VARIANTS[variant](self._plain))
-        driver = DRIVERS[rig.target.role](rig)
-        self._stack.callback(driver.close)  # so that what its testee says is blamed on no case of another
-        self._variant, self.rig = variant, rig
-        return driver
+    def _enter(self, variant: str) -> None:
+        """Let the driver of the run rest, so that what its testee says is blamed on no case of the variant."""
+        rig = self._stack.enter_context(VARIANTS[variant](self._plain.rig))
+        self._plain.rest()
+        self._stack.callback(self._plain.resume)
+        self._driver = DRIVERS[rig.target.role](rig)
+        self._stack.callback(self._driver.rest)
+        self._variant = variant
 
     def _leave(self) -> None:
-        self._variant = self._driver = self._failed = None
-        self.rig = self._plain
+        self._variant = self._failed = None
+        self._driver = self._plain
         self._stack.close()
 
     def __enter__(self) -> "_Bench":

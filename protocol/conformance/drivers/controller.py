@@ -200,9 +200,12 @@ class ControllerUnderTest:
             connection.close()
         self._raw.clear()
 
-    def close(self) -> None:
-        """Close the kit's sockets."""
+    def rest(self) -> None:
+        """Leave while another driver is at work, or for good."""
         self.close_peers()
+
+    def resume(self) -> None:
+        """Do nothing: peers connect when a case has them."""
 
     def peer(self, name: str, capabilities: Mapping[str, object], keys: Pass | None = None) -> KitPeer:
         """Return a peer on a new connection, which has said nothing yet; where links have keys, with its own unless given."""

@@ -94,10 +94,15 @@ class PeerUnderTest(Conversation):
         """Bind the controller's endpoint again after `vanish`, at another door if given; nothing is known of any session."""
         self._socket = self.pump.bound(self.rig.control, "control", self._hear, door or self.door)
 
-    def close(self) -> None:
-        """Close the kit's sockets."""
+    def rest(self) -> None:
+        """Close the kit's sockets while another driver is at work, or for good."""
         self.vanish()
         self.pump.duties.remove(self._duties)
+
+    def resume(self) -> None:
+        """Bind them again after `rest`."""
+        self.pump.duties.append(self._duties)
+        self.come_back()
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 

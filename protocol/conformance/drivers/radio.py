@@ -158,11 +158,17 @@ class RadioUnderTest(PeerUnderTest):
         keys = None if self.rig.ring is None else self.rig.ring.pass_of(self.ue, RADIO)
         self._air = self.rig.pump.connected(self.rig.air, "air", self._overhear, keys)
 
-    def close(self) -> None:
-        """Close the kit's sockets."""
-        super().close()
+    def rest(self) -> None:
+        """Close the kit's sockets while another driver is at work, or for good."""
+        super().rest()
         if self._air is not None:
             self.rig.pump.drop(self._air)
+
+    def resume(self) -> None:
+        """Bind and connect them again after `rest`."""
+        super().resume()
+        if self._air is not None:
+            self.listen_anew()
 
     def listen_frames(self, frames: list[bytes]) -> None:
         """Say any frames on the air link."""

@@ -124,11 +124,17 @@ class UeUnderTest(PeerUnderTest):
             self.rig.pump.drop(self._air)
         self._air = self.rig.pump.bound(self.rig.air, "air", self._overhear, door)
 
-    def close(self) -> None:
-        """Close the kit's sockets."""
-        super().close()
+    def rest(self) -> None:
+        """Close the kit's sockets while another driver is at work, or for good."""
+        super().rest()
         if self._air is not None:
             self.rig.pump.drop(self._air)
+
+    def resume(self) -> None:
+        """Bind them again after `rest`."""
+        super().resume()
+        if self._air is not None:
+            self.bind_air(self.air_door)
 
     def expect_listen(self, *, within_s: float = 2.0) -> Said:
         """Return the next `listen` that no case has seen yet."""
