@@ -33,7 +33,7 @@ def conform(
         typer.Option(
             "--command",
             metavar="WORDS",
-            help="What starts it; {control} {air} {name} {testbed} {facts} are filled in. The one installed here by default.",
+            help="What starts it; {testbed}, {control}, {keys} and others are filled in. The one installed here by default.",
             show_default=False,
         ),
     ] = None,

@@ -43,7 +43,7 @@ def is_constant(value: ast.expr | None, expected: object) -> bool:
     return isinstance(value, ast.Constant) and value.value is expected
 
 
-@pytest.mark.clause("10.6")
+@pytest.mark.clause("10.6.3")
 @pytest.mark.parametrize("room", PRODUCT)
 def test_nothing_in_the_product_runs_what_data_says(room: str) -> None:
     found = {

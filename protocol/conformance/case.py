@@ -33,6 +33,7 @@ class Layer(StrEnum):
     NUMERICS = "numerics"
     FAULTS = "faults"
     HOSTILE = "hostile"
+    SECURITY = "security"
 
 
 class Outcome(StrEnum):
@@ -75,6 +76,7 @@ class Case:
     also: tuple[str, ...] = ()
     description: str
     expectation: str
+    variant: str | None = None
     check: Callable[..., None] = field(repr=False)
 
     @property
@@ -107,7 +109,9 @@ def registered(case: Case) -> Case:
     return case
 
 
-def case(name: str, *, clause: str, expect: str, also: tuple[str, ...] = ()) -> Callable[[Check], Check]:
+def case(
+    name: str, *, clause: str, expect: str, also: tuple[str, ...] = (), variant: str | None = None
+) -> Callable[[Check], Check]:
     """Register a function as a case; its docstring is the description.
 
     Parameters
@@ -118,6 +122,8 @@ def case(name: str, *, clause: str, expect: str, also: tuple[str, ...] = ()) -> 
         The requirement that the case is about, `also` others that it proves on the way.
     expect
         What a conforming implementation does.
+    variant
+        Of the testbed on which the testee is started for this case, one of `variants.VARIANTS`.
     """
     roles = ("ue", "radio") if name.startswith("peer/") else (name.partition("/")[0],)
 
@@ -125,7 +131,17 @@ def case(name: str, *, clause: str, expect: str, also: tuple[str, ...] = ()) -> 
         text = " ".join((check.__doc__ or "").split())
         for role in roles:
             number = f"{role}/{name.partition('/')[2]}"
-            registered(Case(id=number, clause=clause, also=also, description=text, expectation=expect, check=check))
+            registered(
+                Case(
+                    id=number,
+                    clause=clause,
+                    also=also,
+                    description=text,
+                    expectation=expect,
+                    variant=variant,
+                    check=check,
+                )
+            )
         return check
 
     return register

@@ -12,6 +12,7 @@ from protocol.conformance.wire_log import WireLog
 MORE, LONG, COMMAND = 1, 2, 4
 GREETING_BYTES = 64
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+CURVE_GREETING = GREETING.replace(b"NULL".ljust(20, b"\0"), b"CURVE".ljust(20, b"\0"))
 PATIENCE_S = 5.0
 CONNECT_WITHIN_S = 5.0
 
@@ -81,14 +82,20 @@ class RawZmtp:
 
     def read_greeting(self) -> RawFrame:
         """Wait for the other end's greeting and READY, and return the latter."""
-        while len(self._unread) < GREETING_BYTES:
-            if not self._more(PATIENCE_S):
-                raise NonconformityError("expected the greeting of ZMTP, got nothing", "2.1")
-        del self._unread[:GREETING_BYTES]
+        self.read_exactly(GREETING_BYTES)
         ready = self.next_frame(PATIENCE_S)
         if ready is None or ready.command != b"READY":
             raise NonconformityError(f"expected READY after the greeting, got {ready}", "2.1")
         return ready
+
+    def read_exactly(self, count: int) -> bytes:
+        """Wait for so many bytes, as those of a greeting."""
+        while len(self._unread) < count:
+            if not self._more(PATIENCE_S):
+                raise NonconformityError("expected the greeting of ZMTP, got nothing", "2.1")
+        data = bytes(self._unread[:count])
+        del self._unread[:count]
+        return data
 
     def write(self, data: bytes) -> None:
         """Write bytes, all of them.

@@ -13,6 +13,7 @@ from protocol.codec import largest_frame_bytes
 from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed
 from protocol.conformance.case import CannotRunError, Role, UnsupportedError
 from protocol.conformance.facts import canonical, digest_of, facts_of
+from protocol.conformance.keyring import Keyring
 from protocol.conformance.sockets import Pump
 from protocol.conformance.testee import AttachedTestee, CommandTestee, Testee
 from protocol.conformance.timing import EchoMeter
@@ -53,6 +54,7 @@ class Rig:
     meter: EchoMeter
     log: WireLog
     values: Mapping[str, str]  # the placeholders of the command line
+    ring: Keyring | None = None  # of links with keys
     random: Random = field(default_factory=lambda: Random(1))  # noqa: S311 - to be repeated, not secret
 
     @property
@@ -63,6 +65,18 @@ class Rig:
     def draw_for(self, case: str) -> None:
         """Begin the random numbers of a case, which depend on the seed and its id alone."""
         self.random = Random(f"{self.target.seed} {case}")  # noqa: S311
+
+    def restore_keys(self) -> None:
+        """Undo what a case has changed about the keys; the testee starts anew then."""
+        if self.ring is not None and self.ring.restore():
+            self.testee.close()
+
+    @property
+    def keys(self) -> Keyring:
+        """Return the keys of the links, in a case of the variant that has some."""
+        if self.ring is None:
+            raise CannotRunError("expected a case of the variant with keys, got one without")
+        return self.ring
 
     @contextmanager
     def elsewhere(self, control: str) -> Iterator[Testee]:
@@ -162,4 +176,5 @@ def placeholders(
         "testbed": str(file),
         "facts": str(document),
         "folder": str(folder),
+        "keys": "",
     }

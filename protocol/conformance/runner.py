@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -23,17 +24,26 @@ from protocol.conformance.drivers.radio import RadioUnderTest
 from protocol.conformance.drivers.ue import UeUnderTest
 from protocol.conformance.rig import Rig, Target, rig_for
 from protocol.conformance.sockets import now_s
+from protocol.conformance.variants import VARIANTS
 from protocol.conformance.wire_log import Entry
 
 
 class Driver(Protocol):
     """What the runner needs of a driver."""
 
+    rig: Rig
+
     def begin(self) -> None:
         """Bring the testee to the beginning of a case."""
 
     def finish(self) -> None:
         """Check what can be told only at the end."""
+
+    def rest(self) -> None:
+        """Close its sockets while another driver is at work, or for good."""
+
+    def resume(self) -> None:
+        """Have them again after `rest`."""
 
 
 DRIVERS: Mapping[Role, Callable[[Rig], Driver]] = {
@@ -97,19 +107,78 @@ def run_cases(
     CannotRunError
         If the testee cannot be started or reached at all.
     """
-    with rig_for(target) as rig:
-        driver = DRIVERS[target.role](rig)
+    with rig_for(target) as rig, _Bench(DRIVERS[target.role](rig)) as bench:
         for case in cases:
             on_begin(case)
-            yield _run(case, driver, rig, known.get(case.id))
+            yield _run(case, bench, known.get(case.id))
 
 
-def _run(case: Case, driver: Driver, rig: Rig, known: str | None) -> Result:
+class _Bench:
+    """The one driver that is at work: of the run, or of the variant that cases ask for, for as long as they do."""
+
+    def __init__(self, plain: Driver) -> None:
+        self._plain = self._driver = plain
+        self._variant: str | None = None
+        self._failed: str | None = None
+        self._stack = ExitStack()
+
+    @property
+    def rig(self) -> Rig:
+        """Return the rig of the driver that is at work."""
+        return self._driver.rig
+
+    def driver_for(self, case: Case) -> Driver:
+        """Return a driver whose testee is at the beginning of a case.
+
+        Raises
+        ------
+        NonconformityError
+            If the testee does not come up on the variant of the testbed, which is tried once.
+        """
+        if case.variant != self._variant:
+            self._leave()
+            if case.variant is not None:
+                self._enter(case.variant)
+        if self._failed is None:
+            self.rig.draw_for(case.id)
+            self.rig.restore_keys()
+            try:
+                self._driver.begin()
+            except CannotRunError as error:
+                if self._variant is None:
+                    raise
+                self._failed = str(error)
+        if self._failed is not None:
+            raise NonconformityError(self._failed)
+        return self._driver
+
+    def _enter(self, variant: str) -> None:
+        """Let the driver of the run rest, so that what its testee says is blamed on no case of the variant."""
+        rig = self._stack.enter_context(VARIANTS[variant](self._plain.rig))
+        self._plain.rest()
+        self._stack.callback(self._plain.resume)
+        self._driver = DRIVERS[rig.target.role](rig)
+        self._stack.callback(self._driver.rest)
+        self._variant = variant
+
+    def _leave(self) -> None:
+        self._variant = self._failed = None
+        self._driver = self._plain
+        self._stack.close()
+
+    def __enter__(self) -> "_Bench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+
+def _run(case: Case, bench: _Bench, known: str | None) -> Result:
     began_s = now_s()
-    rig.log.restart(began_s)
-    rig.draw_for(case.id)
-    rig.meter.reset()
-    outcome, clause, detail = _outcome(case, driver)
+    bench.rig.log.restart(began_s)
+    bench.rig.meter.reset()
+    outcome, clause, detail = _outcome(case, bench)
+    rig = bench.rig
     return Result(
         case=case,
         outcome=outcome,
@@ -123,9 +192,9 @@ def _run(case: Case, driver: Driver, rig: Rig, known: str | None) -> Result:
     )
 
 
-def _outcome(case: Case, driver: Driver) -> tuple[Outcome, str, str]:
+def _outcome(case: Case, bench: _Bench) -> tuple[Outcome, str, str]:
     try:
-        driver.begin()
+        driver = bench.driver_for(case)
         case.check(driver)
         driver.finish()
     except NonconformityError as error:

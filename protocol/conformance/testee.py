@@ -78,7 +78,10 @@ class CommandTestee:
     """A process that is started by a command line with placeholders, and started again when it has ended."""
 
     def __init__(self, command: str, values: Mapping[str, str], folder: Path) -> None:
-        self._words = _filled(shlex.split(command), values)
+        self._words = shlex.split(command)
+        self._values = values
+        self._folder = folder
+        self._starts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._output = folder / "testee.log"
 
@@ -105,11 +108,15 @@ class CommandTestee:
         return True
 
     def _start(self) -> None:
+        self._starts += 1
+        written = self._folder / f"start-{self._starts}"  # what one has written is no affair of the next
+        written.mkdir(mode=0o700)
+        words = _filled(self._words, {**self._values, "folder": str(written)})
         environment = {**os.environ, "NFTESTBED_SUPERVISOR_PID": str(os.getpid())}  # ours ends with the kit
         try:
             with self._output.open("ab") as output:
                 self._process = subprocess.Popen(  # noqa: S603 - what the user asked for
-                    self._words,
+                    words,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -117,7 +124,7 @@ class CommandTestee:
                     start_new_session=True,
                 )
         except OSError as error:
-            raise CannotRunError(f"expected a command that can be started, got {self._words}: {error}") from error
+            raise CannotRunError(f"expected a command that can be started, got {words}: {error}") from error
 
     def restart(self) -> bool:
         """Kill it and start it anew."""

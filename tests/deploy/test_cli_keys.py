@@ -46,6 +46,7 @@ def test_new_says_what_stays_and_where_the_rest_goes(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.clause("10.2.4")
 def test_secrets_are_never_printed(folder: Path) -> None:
     secret = (folder / "ue-1.secret").read_text().strip()
     assert secret not in keys(folder, "list").output + keys(folder, "revoke", "ue-1").output
@@ -68,6 +69,7 @@ def test_roles_follow_from_names_unless_they_are_given(folder: Path) -> None:
     ]
 
 
+@pytest.mark.clause("10.2.4")
 def test_key_from_elsewhere_is_enrolled_without_its_secret(folder: Path, tmp_path: Path) -> None:
     assert keys(tmp_path / "ue", "new", "ue-2").exit_code == 0
     assert keys(folder, "enrol", "ue-2", "--public", str(tmp_path / "ue" / "ue-2.public")).exit_code == 0

@@ -75,7 +75,7 @@ def test_array_with_other_axes_is_our_fault(shape: tuple[int, ...]) -> None:
         encode(sealed(msg.PowerReport(epoch=1, power_w=np.zeros(shape))))
 
 
-@pytest.mark.clause("3.9")
+@pytest.mark.clause("3.9.1")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_array_that_is_not_finite_is_our_fault(value: float) -> None:
     with pytest.raises(OurFaultError, match=r"SPEC 3\.9"):

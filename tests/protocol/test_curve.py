@@ -223,7 +223,8 @@ class Indulgent(GuardedRouter):
         self._zap._admits = lambda _: True
 
 
-@pytest.mark.clause("10.3")
+@pytest.mark.clause("10.3.3")
+@pytest.mark.clause("10.3.5")
 @pytest.mark.parametrize(
     ("router", "expected"),
     [
@@ -239,7 +240,8 @@ async def test_door_that_is_not_shut_does_not_open(tmp_path: Path, router: type[
         Door(ring, Role, router)
 
 
-@pytest.mark.clause("10.3")
+@pytest.mark.clause("10.3.3")
+@pytest.mark.clause("10.3.5")
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [

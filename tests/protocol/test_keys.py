@@ -232,6 +232,7 @@ def test_folder_is_seen_from_the_testbed_file(ring: Keyring, tmp_path: Path, mon
     assert keys == ring.client("radio")
 
 
+@pytest.mark.clause("10.2.4")
 def test_ue_needs_its_own_secret_and_the_servers_public_keys_alone(ring: Keyring, tmp_path: Path) -> None:
     ring.enrolled("ue-1")
     for path in ring.folder.iterdir():

@@ -298,7 +298,7 @@ runpy.run_module("bs_controller", run_name="__main__")
 """
 
 
-@pytest.mark.clause("10.3")
+@pytest.mark.clause("10.3.5")
 def test_process_that_would_let_a_throw_away_key_in_does_not_start(lab_of: LabFactory) -> None:
     lab, _ = with_keys(lab_of)
     process = lab.start("-c", SABOTAGED, str(lab.file), "--run-dir", str(lab.run_directory))
@@ -307,7 +307,7 @@ def test_process_that_would_let_a_throw_away_key_in_does_not_start(lab_of: LabFa
     assert not (lab.run_directory / "run.json").exists(), "nothing was begun"
 
 
-@pytest.mark.clause("10.1")
+@pytest.mark.clause("10.1.2")
 def test_link_without_keys_on_the_network_is_announced_loudly(lab_of: LabFactory) -> None:
     lab = lab_of()
     port = lab.control.rpartition(":")[2]

@@ -10,6 +10,7 @@ from typing import Any
 
 from protocol.conformance.case import CannotRunError, InconclusiveError, NonconformityError, UnsupportedError
 from protocol.conformance.conversation import PATIENCE_S, Conversation
+from protocol.conformance.curve import Pass
 from protocol.conformance.headers import Said
 from protocol.conformance.raw_zmtp import RawZmtp
 from protocol.conformance.referee import CONTROLLER_SAYS_TO_RADIO, CONTROLLER_SAYS_TO_UE
@@ -51,7 +52,7 @@ class KitPeer(Conversation):
     What the controller asks for is kept in `requests`; expectations do not see it.
     """
 
-    def __init__(self, rig: Rig, name: str, capabilities: Mapping[str, object]) -> None:
+    def __init__(self, rig: Rig, name: str, capabilities: Mapping[str, object], keys: Pass | None = None) -> None:
         may_say = CONTROLLER_SAYS_TO_RADIO if capabilities["role"] == "radio" else CONTROLLER_SAYS_TO_UE
         super().__init__(rig.pump, time.time_ns() // 1000, may_say, rig.largest_frame_bytes)
         self.rig = rig
@@ -60,7 +61,9 @@ class KitPeer(Conversation):
         self.liveness_s = 0.0
         self.requests: deque[Said] = deque()
         self._earlier: set[int] = set()
-        self._socket = rig.pump.connected(rig.control, name, self._hear)
+        if keys is None and rig.ring is not None:
+            keys = rig.ring.pass_of(name)
+        self._socket = rig.pump.connected(rig.control, name, self._hear, keys)
 
     def hello_fields(self, **changes: object) -> dict[str, object]:
         """Return the fields of a conforming hello, but for these."""
@@ -197,15 +200,27 @@ class ControllerUnderTest:
             connection.close()
         self._raw.clear()
 
-    def peer(self, name: str, capabilities: Mapping[str, object]) -> KitPeer:
-        """Return a peer on a new connection, which has said nothing yet."""
-        peer = KitPeer(self.rig, name, capabilities)
+    def rest(self) -> None:
+        """Leave while another driver is at work, or for good."""
+        self.close_peers()
+
+    def resume(self) -> None:
+        """Do nothing: peers connect when a case has them."""
+
+    def peer(self, name: str, capabilities: Mapping[str, object], keys: Pass | None = None) -> KitPeer:
+        """Return a peer on a new connection, which has said nothing yet; where links have keys, with its own unless given."""
+        peer = KitPeer(self.rig, name, capabilities, keys)
         self.peers.append(peer)
         return peer
 
-    def ue(self, name: str = "ue-1", kinds: Sequence[str] = ("peak", "group", "power", "complex")) -> KitPeer:
+    def ue(
+        self,
+        name: str = "ue-1",
+        kinds: Sequence[str] = ("peak", "group", "power", "complex"),
+        keys: Pass | None = None,
+    ) -> KitPeer:
         """Return a UE on a new connection, which has said nothing yet."""
-        return self.peer(name, {"role": "ue", "feedback_kinds": list(kinds)})
+        return self.peer(name, {"role": "ue", "feedback_kinds": list(kinds)}, keys)
 
     def radio(self, **front_end: float) -> KitPeer:
         """Return a radio on a new connection, which has said nothing yet."""

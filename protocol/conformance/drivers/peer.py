@@ -5,7 +5,9 @@ from contextlib import contextmanager
 
 from protocol.conformance.case import CannotRunError, NonconformityError, UnsupportedError
 from protocol.conformance.conversation import PATIENCE_S, Conversation
+from protocol.conformance.curve import Door
 from protocol.conformance.headers import Said, frames_of, header, parsed
+from protocol.conformance.keyring import CONTROLLER
 from protocol.conformance.raw_listener import RawListener, identity_in, listening
 from protocol.conformance.raw_zmtp import RawZmtp
 from protocol.conformance.rig import Rig
@@ -29,7 +31,8 @@ class PeerUnderTest(Conversation):
         self.route = b""
         self._hello_numbers: set[int] = set()
         self._opened_s = 0.0
-        self._socket = rig.pump.bound(rig.control, "control", self._hear)
+        self.door = None if rig.ring is None else rig.ring.door_of(CONTROLLER)
+        self._socket = rig.pump.bound(rig.control, "control", self._hear, self.door)
 
     # --- a case begins and ends --------------------------------------------------------------------------------------
 
@@ -119,9 +122,19 @@ class PeerUnderTest(Conversation):
         self.is_open = False
         self.pump.drop(self._socket)
 
-    def come_back(self) -> None:
-        """Bind the controller's endpoint again after `vanish`; nothing is known of any session."""
-        self._socket = self.pump.bound(self.rig.control, "control", self._hear)
+    def come_back(self, door: Door | None = None) -> None:
+        """Bind the controller's endpoint again after `vanish`, at another door if given; nothing is known of any session."""
+        self._socket = self.pump.bound(self.rig.control, "control", self._hear, door or self.door)
+
+    def rest(self) -> None:
+        """Close the kit's sockets while another driver is at work, or for good."""
+        self.vanish()
+        self.pump.duties.remove(self._duties)
+
+    def resume(self) -> None:
+        """Bind them again after `rest`."""
+        self.pump.duties.append(self._duties)
+        self.come_back()
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 
@@ -179,6 +192,10 @@ class PeerUnderTest(Conversation):
     def say_to(self, route: bytes, frames: Sequence[bytes]) -> bool:
         """Say any frames on one connection, of a session before; return whether it is still there."""
         return self._socket.send(frames, route)
+
+    def is_connected(self) -> bool:
+        """Return whether the connection of the session is still there, by saying an acknowledgement on it."""
+        return self._transmit(frames_of(self.header("acknowledge", {}), {}))
 
     def _transmit(self, frames: Sequence[bytes]) -> bool:
         return self._socket.send(frames, self.route)

@@ -9,9 +9,10 @@ from protocol.conformance.case import NonconformityError, UnsupportedError
 from protocol.conformance.conversation import PATIENCE_S
 from protocol.conformance.drivers.peer import PeerUnderTest
 from protocol.conformance.headers import Said, frames_of, header, parsed
+from protocol.conformance.keyring import RADIO
 from protocol.conformance.referee import RADIO_SAYS
 from protocol.conformance.rig import Rig
-from protocol.conformance.sockets import now_s
+from protocol.conformance.sockets import KitSocket, now_s
 
 Floats = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.complex128]
@@ -26,7 +27,9 @@ class RadioUnderTest(PeerUnderTest):
         super().__init__(rig, RADIO_SAYS)
         self.overheard: deque[Said] = deque()
         self._epoch = 0
-        self._air = rig.pump.connected(rig.air, "air", self._overhear) if rig.target.has_air else None
+        self._air: KitSocket | None = None
+        if rig.target.has_air:
+            self.listen_anew()
 
     def begin(self) -> None:
         """Bring the radio to the hello of a fresh session."""
@@ -151,7 +154,20 @@ class RadioUnderTest(PeerUnderTest):
         """Listen through another connection from now on."""
         if self._air is not None:
             self.rig.pump.drop(self._air)
-            self._air = self.rig.pump.connected(self.rig.air, "air", self._overhear)
+        keys = None if self.rig.ring is None else self.rig.ring.pass_of(self.ue, RADIO)
+        self._air = self.rig.pump.connected(self.rig.air, "air", self._overhear, keys)
+
+    def rest(self) -> None:
+        """Close the kit's sockets while another driver is at work, or for good."""
+        super().rest()
+        if self._air is not None:
+            self.rig.pump.drop(self._air)
+
+    def resume(self) -> None:
+        """Bind and connect them again after `rest`."""
+        super().resume()
+        if self._air is not None:
+            self.listen_anew()
 
     def listen_frames(self, frames: list[bytes]) -> None:
         """Say any frames on the air link."""

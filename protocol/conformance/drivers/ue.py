@@ -4,11 +4,13 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.conformance.case import NonconformityError, UnsupportedError
+from protocol.conformance.curve import Door
 from protocol.conformance.drivers.peer import PeerUnderTest
 from protocol.conformance.headers import Said, frames_of, header, parsed
+from protocol.conformance.keyring import RADIO
 from protocol.conformance.referee import UE_SAYS
 from protocol.conformance.rig import Rig
-from protocol.conformance.sockets import now_s
+from protocol.conformance.sockets import KitSocket, now_s
 
 ComplexArray = npt.NDArray[np.complex128]
 KINDS = ("peak", "group", "power", "complex")
@@ -30,7 +32,10 @@ class UeUnderTest(PeerUnderTest):
         self.listens: list[Said] = []  # that no case has seen yet
         self.heard_listens_at_s: list[float] = []
         self._epoch = 0
-        self._air = rig.pump.bound(rig.air, "air", self._overhear) if rig.target.has_air else None
+        self.air_door = None if rig.ring is None else rig.ring.door_of(RADIO)
+        self._air: KitSocket | None = None
+        if rig.target.has_air:
+            self.bind_air(self.air_door)
 
     def begin(self) -> None:
         """Bring the UE to the hello of a fresh session, with nothing on the air."""
@@ -115,6 +120,24 @@ class UeUnderTest(PeerUnderTest):
         if report.fields["epoch"] != epoch:
             raise NonconformityError(f"expected epoch {epoch}, got {report.fields}", "5.1.4")
         return report
+
+    def bind_air(self, door: Door | None) -> None:
+        """Bind the air link anew, at a door with keys if there is one."""
+        if self._air is not None:
+            self.rig.pump.drop(self._air)
+        self._air = self.rig.pump.bound(self.rig.air, "air", self._overhear, door)
+
+    def rest(self) -> None:
+        """Close the kit's sockets while another driver is at work, or for good."""
+        super().rest()
+        if self._air is not None:
+            self.rig.pump.drop(self._air)
+
+    def resume(self) -> None:
+        """Bind them again after `rest`."""
+        super().resume()
+        if self._air is not None:
+            self.bind_air(self.air_door)
 
     def expect_listen(self, *, within_s: float = 2.0) -> Said:
         """Return the next `listen` that no case has seen yet."""

@@ -8,13 +8,13 @@ from protocol.conformance.case import Role
 from tests.conformance.zoo.registry import BROKEN, role_of
 
 PROCESSES = {Role.UE: "ue_agent", Role.RADIO: "emulator", Role.CONTROLLER: "bs_controller"}
-PEERS = ("sessions", "delivery", "framing")
-ROOMS = {Role.UE: (*PEERS, "ues"), Role.RADIO: (*PEERS, "radios"), Role.CONTROLLER: (*PEERS, "controllers", "runs")}
+OF_ALL = ("sessions", "delivery", "framing", "keys")
+ROOMS = {Role.UE: ("ues",), Role.RADIO: ("radios",), Role.CONTROLLER: ("controllers", "runs")}
 
 
 def enter(role: Role) -> None:
     """Let the modules that break a role register what they have."""
-    for room in ROOMS[role]:
+    for room in (*OF_ALL, *ROOMS[role]):
         import_module(f"tests.conformance.zoo.{room}")
 
 
