@@ -41,7 +41,7 @@ class Plan:
 class Plans:
     """All localizations of one UE in order: all schemes of the first round, then of the next.
 
-    Each is made when it is asked for, since a testbed may have 1000 UEs and a million rounds.
+    Each is made when it is asked for, since a testbed may have 4096 UEs and a million rounds.
     """
 
     def __init__(self, schemes: Sequence[Scheme], rounds: int) -> None:

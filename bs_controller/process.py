@@ -19,7 +19,7 @@ from bs_controller.schemes import scheme_from_options
 from bs_controller.sweeps import Scheme
 from protocol.config import LoadedTestbed, facts, resolved
 from protocol.hub import Admission
-from protocol.keys import CONTROLLER, server_keys
+from protocol.keys import CONTROLLER, RADIO, server_keys
 from protocol.links import HubLink
 from protocol.messages import Role
 from protocol.session import Closed, Event, Faulted, Heard, Opened
@@ -28,7 +28,6 @@ from protocol.versions import versions
 
 logger = logging.getLogger(__name__)
 
-RADIO = "radio"
 TICK_S = 0.02
 REMIND_S = 5.0
 STOPPED = 130

@@ -4,7 +4,6 @@ Each command imports what it needs when it is called, so that ``--help`` answers
 """
 
 import datetime
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from deploy.checks import CheckedTestbed
 
-WIDTH_OF_FILES = 120
 
 app = typer.Typer(
     name="nftestbed",
@@ -151,8 +149,7 @@ def reproduce(
     the others a few minutes together.
     Exit status: 0 if all were drawn, 2 if one cannot be.
     """
-    from rich.console import Console  # noqa: PLC0415
-
+    from deploy.output import output_console, print_json  # noqa: PLC0415
     from deploy.reproduce import CannotReproduceError, entries, figure_lines, reproduced  # noqa: PLC0415
 
     if list_all:
@@ -169,11 +166,11 @@ def reproduce(
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     if json:
-        _print_json({"figures": documents})
+        print_json({"figures": documents})
         return
     from deploy.reproduce.report import print_document  # noqa: PLC0415
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    console = output_console()
     for document in documents:
         print_document(document, console)
     typer.echo(f"written to {out}")
@@ -184,12 +181,6 @@ app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out
 app.command(epilog="Example: nftestbed conform ue --case 'ue/session/*' --html report.html")(conform)
 app.command(epilog="Example: nftestbed card models/convnext-element.onnx --users 500")(card)
 app.add_typer(keys)
-
-
-def _print_json(document: object) -> None:
-    import msgspec  # noqa: PLC0415
-
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
 def _checked(file: Path) -> "CheckedTestbed":
@@ -244,8 +235,7 @@ def _report(
     *,
     as_json: bool,
 ) -> int:
-    from rich.console import Console  # noqa: PLC0415
-
+    from deploy.output import output_console, print_json  # noqa: PLC0415
     from deploy.results import print_result, result_from_records  # noqa: PLC0415
     from deploy.truth import truth_records  # noqa: PLC0415
     from protocol.versions import versions  # noqa: PLC0415
@@ -254,9 +244,9 @@ def _report(
         str(directory.resolve()), records, truth_records(directory), versions(), testbed.expected_fixes
     )
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
-        print_result(result, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+        print_result(result, output_console())
     return status if status != 0 or result.complete else 1
 
 

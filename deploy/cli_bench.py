@@ -3,13 +3,10 @@
 It imports what it needs when it is called, as the commands of `deploy.cli` do.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-WIDTH_OF_FILES = 120
 
 
 def bench(
@@ -60,9 +57,8 @@ def bench(
 
 
 def _rows(only: list[str], plot: Path | None, *, as_json: bool) -> bool:
-    from rich.console import Console  # noqa: PLC0415
-
     from deploy.bench import measured, print_rows, scaling_plot  # noqa: PLC0415
+    from deploy.output import output_console, print_json  # noqa: PLC0415
 
     write = scaling_plot(only) if plot else None
     rows = []
@@ -72,39 +68,31 @@ def _rows(only: list[str], plot: Path | None, *, as_json: bool) -> bool:
     if write and plot:
         typer.echo(f"written to {write(rows, plot)}", err=True)
     if as_json:
-        _print_json({"rows": rows})
+        print_json({"rows": rows})
     else:
-        print_rows(rows, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+        print_rows(rows, output_console())
     return all(row.met for row in rows)
 
 
 def _faults(count: int, seed: int, *, as_json: bool) -> bool:
-    from rich.console import Console  # noqa: PLC0415
-
+    from deploy.output import output_console, print_json  # noqa: PLC0415
     from deploy.soak import campaign_report, print_faults  # noqa: PLC0415
 
     report = campaign_report(Path.cwd(), count, seed, lambda line: typer.echo(line, err=True))
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
-        print_faults(report, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+        print_faults(report, output_console())
     return not report.violations
 
 
 def _load(ues: int, minutes: float, *, as_json: bool) -> bool:
-    from rich.console import Console  # noqa: PLC0415
-
+    from deploy.output import output_console, print_json  # noqa: PLC0415
     from deploy.soak import load_report, print_load  # noqa: PLC0415
 
     report = load_report(Path.cwd(), ues, minutes, lambda line: typer.echo(line, err=True))
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
-        print_load(report, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+        print_load(report, output_console())
     return report.met
-
-
-def _print_json(document: object) -> None:
-    import msgspec  # noqa: PLC0415
-
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from protocol.conformance.reports import Report
     from protocol.conformance.rig import Target
 
-WIDTH_OF_FILES = 120
 
 #: what is tested without ``--command``: the processes of this installation
 OWN = {
@@ -118,6 +117,7 @@ def _run(target: "Target", cases: "list[Case]", known_failing: Path | None, *, c
     """Run the cases and print how they ended."""
     from rich.console import Console  # noqa: PLC0415
 
+    from deploy.output import output_console  # noqa: PLC0415
     from protocol.conformance.reports import Report  # noqa: PLC0415
     from protocol.conformance.reports.terminal import print_report  # noqa: PLC0415
     from protocol.conformance.runner import conforming, known_failures, run_cases  # noqa: PLC0415
@@ -136,7 +136,7 @@ def _run(target: "Target", cases: "list[Case]", known_failing: Path | None, *, c
         known=relevant,
         conforming=conforming(results, relevant, complete=complete),
     )
-    print_report(report, Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES))
+    print_report(report, output_console())
     return report
 
 

@@ -3,7 +3,6 @@
 Each imports what it needs when it is called, as those of `deploy.cli` do.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,14 +97,13 @@ def list_all(
 
     Exit status: 0 if the list could be read, 2 if not.
     """
-    import msgspec  # noqa: PLC0415
-
+    from deploy.output import print_json  # noqa: PLC0415
     from protocol.keys import ENROLLED, read_enrolled  # noqa: PLC0415
 
     with _complaints():
         enrolled = read_enrolled(folder / ENROLLED)
     if json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode({"enrolled": enrolled}), indent=2).decode() + "\n")
+        print_json({"enrolled": enrolled})
         return
     for one in enrolled:
         typer.echo(f"{one.name:32} {one.role:5} {one.key}")

@@ -1,21 +1,18 @@
 """The command ``nftestbed study``: a study file to its results on disk and on standard output."""
 
 import contextlib
-import sys
 from pathlib import Path
 
-import msgspec
 import typer
 from rich.console import Console
 
+from deploy.output import output_console, print_json
 from deploy.study import ChunkError, cluster_executor, default_directory, local_executor, run_study
 from deploy.study_file import Study, read_study
 from deploy.study_report import print_summary, study_progress
 from deploy.study_store import StoreError, StudyStore, SummaryRow, opened_store
 from protocol.strict_yaml import ConfigError
 from protocol.versions import versions
-
-WIDTH_OF_FILES = 120
 
 
 def carried_out(file: Path, out: Path | None, *, workers: int | None, scheduler: str | None, as_json: bool) -> int:
@@ -48,8 +45,8 @@ def _carried_out(study: Study, store: StudyStore, workers: int | None, scheduler
 def _show(directory: Path, rows: list[SummaryRow], *, as_json: bool) -> None:
     if as_json:
         document = {"directory": str(directory.resolve()), "rows": rows, "versions": versions()}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+        print_json(document)
         return
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    console = output_console()
     print_summary(rows, console)
     console.print(f"results: {directory.resolve()}", markup=False, soft_wrap=True)

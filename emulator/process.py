@@ -15,17 +15,15 @@ from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.config import LoadedTestbed, facts
 from protocol.curve import router
 from protocol.errors import PeerFaultError
-from protocol.keys import CONTROLLER, Identity, client_keys, server_keys
+from protocol.keys import CONTROLLER, RADIO, Identity, client_keys, server_keys
 from protocol.links import PeerLink, RefusedError
-from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities, Role, Silence
+from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities, Role
 from protocol.shell import serve_testbed
 from protocol.testbed import MAX_GROUPS
 from protocol.transport import Route
 from protocol.versions import software
 
 logger = logging.getLogger(__name__)
-
-NAME = "radio"
 
 
 class EmulatorProcess:
@@ -43,7 +41,7 @@ class EmulatorProcess:
         self._began_s = time.monotonic()
         self._sessions = 0
         hello = Hello(
-            name=NAME,
+            name=RADIO,
             versions=(PROTOCOL_VERSION,),
             software=software(),
             digest=shared.digest(),
@@ -51,8 +49,8 @@ class EmulatorProcess:
             capabilities=RadioCapabilities(front_end=self._server.limits),
         )
         links = loaded.file.links
-        control_keys = client_keys(loaded, links.control, NAME, CONTROLLER)
-        air_keys = server_keys(loaded, links.air, NAME, [Role.UE])
+        control_keys = client_keys(loaded, links.control, RADIO, CONTROLLER)
+        air_keys = server_keys(loaded, links.air, RADIO, [Role.UE])
         self._air = router(links.air, self._on_air, max_frame_bytes=largest_frame_bytes(shared), keys=air_keys)
         self._air_is_keyed = air_keys is not None
         self._control = PeerLink(
@@ -104,15 +102,9 @@ class EmulatorProcess:
             logger.warning("refused from the air link: %s", fault)
             return
         if isinstance(message, Listen):
-            answer = self._answer_on_air(message, sender)
+            answer = self._server.listen(message, self._now_s(), None if sender is None else sender.name)
+            self._keep_truth()
             self._air.send(route, encode(Envelope(session=0, message=answer)))
-
-    def _answer_on_air(self, listen: Listen, sender: Identity | None) -> Message:
-        if sender is not None and listen.ue != sender.name:
-            return Silence(epoch=listen.epoch, text=f"this key is enrolled for {sender.name}, not for {listen.ue}")
-        answer = self._server.listen(listen, self._now_s())
-        self._keep_truth()
-        return answer
 
     def _keep_truth(self) -> None:
         for truth in self._server.truth:

@@ -158,8 +158,13 @@ class RadioServer:
 
     # --- air link ----------------------------------------------------------------------------------------------------
 
-    def listen(self, message: Listen, now_s: float) -> Message:
-        """Return what the UE's antenna receives of the setting that is on the air, whichever epoch it hoped for."""
+    def listen(self, message: Listen, now_s: float, enrolled: str | None = None) -> Message:
+        """Return what the UE's antenna receives of the setting that is on the air, whichever epoch it hoped for.
+
+        On an air link with keys, who asks is `enrolled` for one UE and hears nothing of the others'.
+        """
+        if enrolled not in {None, message.ue}:
+            return Silence(epoch=message.epoch, text=f"this key is enrolled for {enrolled}, not for {message.ue}")
         if self._on_air is None:
             return Silence(epoch=message.epoch, text="nothing is on the air")
         key = (message.ue, self._on_air.epoch)

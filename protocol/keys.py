@@ -10,7 +10,8 @@ No socket, clock or log. A folder holds what its machine needs and no more:
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,10 +109,8 @@ def server_keys(loaded: LoadedTestbed, endpoint: str, name: str, roles: Iterable
     folder = _folder(loaded, endpoint)
     if folder is None:
         return None
-    try:
+    with _complaints_about(loaded, name):
         return ServerKeys(secret=read_secret(folder, name), allowed=AllowList(folder / ENROLLED, roles))
-    except KeyFileError as error:
-        raise loaded.error(("links", "keys"), f"expected a folder with the keys of {name}, got: {error}") from error
 
 
 def client_keys(loaded: LoadedTestbed, endpoint: str, name: str, server_name: str) -> ClientKeys | None:
@@ -125,9 +124,15 @@ def client_keys(loaded: LoadedTestbed, endpoint: str, name: str, server_name: st
     folder = _folder(loaded, endpoint)
     if folder is None:
         return None
-    try:
+    with _complaints_about(loaded, name):
         server = read_public(folder / f"{server_name}.public")
         return ClientKeys(secret=read_secret(folder, name), server=server, server_name=server_name)
+
+
+@contextmanager
+def _complaints_about(loaded: LoadedTestbed, name: str) -> Iterator[None]:
+    try:
+        yield
     except KeyFileError as error:
         raise loaded.error(("links", "keys"), f"expected a folder with the keys of {name}, got: {error}") from error
 

@@ -234,6 +234,14 @@ def test_grid_carries_the_epoch_on_the_air_whatever_was_hoped_for(hoped_for: int
     assert listened(on_air(server(), epoch=3), "ue-a", hoped_for).epoch == 3
 
 
+def test_ue_that_is_enrolled_hears_nothing_of_the_others() -> None:
+    radio, listen = on_air(server()), msg.Listen(epoch=1, ue="ue-a")
+    assert isinstance(radio.listen(listen, 0.0, "ue-a"), msg.Grid)
+    told = radio.listen(listen, 0.0, "ue-b")
+    assert isinstance(told, msg.Silence)
+    assert told.text == "this key is enrolled for ue-b, not for ue-a"
+
+
 def test_grid_without_noise_is_the_dense_sum_over_the_visible_elements() -> None:
     radio, request = server(noise=NoNoise()), configure(1)
     radio.hear(request, 0.0)

@@ -17,6 +17,7 @@ from protocol import messages as msg
 from protocol.messages import MESSAGE_TYPES, Message, Role
 from protocol.session import CONTROLLER_HEARS, PEER_HEARS, Table
 from protocol.testbed import FrontEndLimits, TestbedFacts, default_facts
+from ue_agent import receiver
 
 ROOT = Path(protocol.__file__).parent.parent
 SPEC = (ROOT / "protocol" / "SPEC.md").read_text(encoding="utf-8")
@@ -236,6 +237,8 @@ def clause_text(number: str) -> str:
         ("4.7", f"every {delivery.LONGEST_RESEND_S:g} s"),
         ("4.8", f"At most {delivery.WINDOW} sequenced messages"),
         ("4.11", f"did not listen for {hub.STALL_S:g} s"),
+        ("8.1", f"after {receiver.FIRST_PATIENCE_S:g} s, then"),
+        ("8.1", f"{receiver.LONGEST_PATIENCE_S:g} s at most"),
         ("9.3", f"more than {hub.MAX_FAULTS} refusals within {hub.FAULT_WINDOW_S:g} s"),
     ],
 )

@@ -4,7 +4,6 @@ import zmq
 
 from protocol import curve, transport
 from tests.protocol.test_spec import clause_text
-from ue_agent import receiver
 
 
 def test_overhead_of_a_frame_is_that_of_the_code() -> None:
@@ -14,11 +13,6 @@ def test_overhead_of_a_frame_is_that_of_the_code() -> None:
 def test_list_is_read_often_enough_to_be_seen_in_time() -> None:
     assert "MUST see within 2 s" in clause_text("10.4")
     assert curve.LOOK_AGAIN_S <= 1.0, "and a second for what a loaded machine takes"
-
-
-def test_patience_with_the_air_link_is_that_of_the_code() -> None:
-    assert f"after {receiver.FIRST_PATIENCE_S:g} s without any answer" in clause_text("10.5")
-    assert f"{receiver.LONGEST_PATIENCE_S:g} s at most" in clause_text("10.5")
 
 
 def test_time_for_a_handshake_is_that_of_the_code() -> None:

@@ -122,11 +122,6 @@ class Process:
         return self._popen.poll()
 
     @property
-    def is_running(self) -> bool:
-        """Return whether the process has not ended yet."""
-        return self._popen.poll() is None
-
-    @property
     def errors(self) -> str:
         """Return what the process has said on standard error so far."""
         return "".join(self.err)

@@ -146,7 +146,7 @@ def test_message_that_never_ends_ends_the_process_in_order_before_the_machine_is
     highest_bytes = 0
     with silent(lab, 1) as (peer,):
         shakes_hands(peer)
-        while controller.is_running and sends(peer, 1000 * UNFINISHED):
+        while controller.status is None and sends(peer, 1000 * UNFINISHED):
             highest_bytes = max(highest_bytes, _resident_or_none(controller))
         assert controller.ended() == 1, controller.errors
     controller.said(f"expected at most {LIMIT_MIB} MiB of memory (NFTESTBED_MEMORY_LIMIT_MIB), got ")

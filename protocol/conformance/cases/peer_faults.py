@@ -25,9 +25,19 @@ def controller_crashes(peer: PeerUnderTest) -> None:
     peer.wait(1.0)
     peer.come_back()
     peer.expect_new_session(within_s=BACK_WITHIN_S)
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
+
+
+def _refuse_until_a_new_session(peer: PeerUnderTest, number: int) -> None:
+    """Refuse by 4.12 whatever is said of a session that the controller does not know any more."""
+    until_s = now_s() + BACK_WITHIN_S
+    while peer.session == number:
+        if now_s() >= until_s:
+            raise NonconformityError(f"expected a new session within {BACK_WITHIN_S:g} s, got none")
+        said = peer.next_within(0.1)
+        if said is not None and said.session == number:
+            peer.route = said.route  # it has connected anew
+            peer.refuse("4.12")
 
 
 @case("peer/faults/controller-restarts", clause="4.12.2", expect="hello with a larger number")
@@ -37,17 +47,8 @@ def controller_restarts(peer: PeerUnderTest) -> None:
     number = peer.session
     peer.vanish()
     peer.come_back()
-    until_s = now_s() + BACK_WITHIN_S
-    while peer.session == number:
-        if now_s() >= until_s:
-            raise NonconformityError(f"expected a new session within {BACK_WITHIN_S:g} s, got none")
-        said = peer.next_within(0.1)
-        if said is not None and said.session == number:
-            peer.route = said.route  # it has connected anew
-            peer.refuse("4.12")
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    _refuse_until_a_new_session(peer, number)
+    peer.expect_service()
 
 
 @case("peer/faults/controller-vanishes-before-welcome", clause="4.1.5", expect="hello when it is back")
@@ -61,9 +62,7 @@ def controller_vanishes_before_welcome(peer: PeerUnderTest) -> None:
     hello = peer.expect("hello", within_s=BACK_WITHIN_S)
     if hello.session < number:
         raise NonconformityError(f"expected hello {number} or a larger number, got {hello.session}", "4.1.1")
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
 
 
 @case("peer/faults/stopped-for-a-moment", clause="4.9.1", expect="the session as it was, and one answer")
@@ -97,17 +96,9 @@ def stopped_for_long(peer: PeerUnderTest) -> None:
         peer.wait(1.0)
     finally:
         process.signal(signal.SIGCONT)
-    until_s = now_s() + BACK_WITHIN_S
-    while peer.session == number:
-        if now_s() >= until_s:
-            raise NonconformityError(f"expected a new session within {BACK_WITHIN_S:g} s, got none")
-        said = peer.next_within(0.1)
-        if said is not None and said.session == number:
-            peer.refuse("4.12")
+    _refuse_until_a_new_session(peer, number)
     peer.beats = True
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
 
 
 @case("peer/faults/stopped-process-is-silent", clause="4.10.2", expect="silence while the process is stopped")
@@ -141,9 +132,7 @@ def killed_and_started(peer: PeerUnderTest) -> None:
     hello = peer.expect_new_session(within_s=20.0)
     if hello.session <= number:
         raise NonconformityError(f"expected a number above {number}, got {hello.session}")
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
 
 
 @case(
@@ -153,9 +142,7 @@ def three_sessions_in_a_row(peer: PeerUnderTest) -> None:
     """Each session is closed by 4.12 as soon as it has answered."""
     numbers = []
     for _ in range(3):
-        peer.open_session()
-        peer.request(1)
-        peer.expect_reply(1)
+        peer.expect_service()
         numbers.append(peer.session)
         peer.is_open = False
         peer.refuse("4.12")

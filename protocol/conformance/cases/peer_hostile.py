@@ -34,9 +34,7 @@ def garbage_before_welcome(peer: PeerUnderTest) -> None:
     for _ in range(500):
         peer.say_frames(_garbage(peer))
     peer.silence_for(0.3, but=frozenset({"hello"}))
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
 
 
 @case("peer/hostile/damaged-messages", clause="9.1.2", expect="refusals or nothing, and the session goes on")
@@ -105,9 +103,7 @@ def frame_too_large(peer: PeerUnderTest) -> None:
         time.sleep(0.01)
     peer.is_open = False
     peer.expect_new_session(within_s=BACK_WITHIN_S)
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
 
 
 @case("peer/hostile/largest-frame-is-taken", clause="2.4.2", expect="a refusal, and the session goes on")
@@ -162,9 +158,7 @@ def handshake_that_never_ends(peer: PeerUnderTest) -> None:
 
 def _is_back(peer: PeerUnderTest) -> None:
     peer.expect_new_session(within_s=BACK_WITHIN_S)
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
 
 
 @case("peer/hostile/abstract-socket", clause="2.2.2", expect="no connection")

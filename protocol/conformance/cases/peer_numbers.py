@@ -12,9 +12,7 @@ from protocol.conformance.drivers.peer import PeerUnderTest
 )
 def number_in_all_messages(peer: PeerUnderTest) -> None:
     """A request, a message without a place and two heartbeats' time go by; the referee reads every header."""
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
     peer.say("ready", {"epoch": 1, "pilots": 1, "phase_deviation_cycles": 0.0, "delay_deviation_s": 0.0})
     refusal = peer.expect_refusal("4.14")
     if refusal.session != peer.session:

@@ -31,9 +31,7 @@ def control_door(peer: PeerUnderTest) -> Door:
 @case("peer/security/own-key", clause="10.2.1", variant="keys", expect="hello on a connection of its own key")
 def own_key(peer: PeerUnderTest) -> None:
     """The kit lets in the key alone that is the testee's, and opens a session."""
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
     strangers = set(control_door(peer).knocks) - control_door(peer).admitted
     if strangers:
         raise NonconformityError(f"expected the key of {peer.rig.keys.own} alone, got {strangers} as well")

@@ -71,9 +71,7 @@ def late_welcome(peer: PeerUnderTest) -> None:
     """The first two hellos stay without an answer."""
     peer.expect("hello")
     peer.expect("hello")
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
 
 
 @case("peer/session/hello-ends-with-welcome", clause="4.1.5", expect="no further hello")
@@ -130,17 +128,13 @@ def welcome_to_another_version(peer: PeerUnderTest) -> None:
     at_s = now_s()
     while peer.expect("hello").at_s < at_s + 0.1:
         pass
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
 
 
 @case("peer/session/welcome-again", clause="4.9.1", expect="the session as it was, its numbers going on")
 def welcome_again(peer: PeerUnderTest) -> None:
     """Welcome is said again in an open session, as after a hello that crossed it."""
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()
     peer.welcome()
     peer.request(2)
     peer.expect_reply(2)
@@ -218,6 +212,4 @@ def refused_and_welcomed(peer: PeerUnderTest) -> None:
     hello = peer.expect("hello")
     if hello.session != number:
         raise NonconformityError(f"expected hello {number} again, got {hello.session}")
-    peer.open_session()
-    peer.request(1)
-    peer.expect_reply(1)
+    peer.expect_service()

@@ -11,7 +11,7 @@ from protocol.conformance.keyring import CONTROLLER
 from protocol.conformance.raw_listener import RawListener, identity_in, listening
 from protocol.conformance.raw_zmtp import RawZmtp
 from protocol.conformance.rig import Rig
-from protocol.conformance.sockets import now_s
+from protocol.conformance.sockets import KitSocket, now_s
 from protocol.conformance.testee import CommandTestee
 
 START_WITHIN_S = 20.0
@@ -31,6 +31,7 @@ class PeerUnderTest(Conversation):
         self.route = b""
         self._hello_numbers: set[int] = set()
         self._opened_s = 0.0
+        self._air: KitSocket | None = None
         self.door = None if rig.ring is None else rig.ring.door_of(CONTROLLER)
         self._socket = rig.pump.bound(rig.control, "control", self._hear, self.door)
 
@@ -136,6 +137,17 @@ class PeerUnderTest(Conversation):
         self.pump.duties.append(self._duties)
         self.come_back()
 
+    def require_air(self) -> None:
+        """Check that the testee has an air link.
+
+        Raises
+        ------
+        UnsupportedError
+            If the user said that it has none.
+        """
+        if self._air is None:
+            raise UnsupportedError("the testee has no air link")
+
     # --- verbs -------------------------------------------------------------------------------------------------------
 
     def welcome(self, *, version: int = 1, heartbeat_s: float = 0.2, liveness_s: float = 1.0) -> None:
@@ -169,6 +181,12 @@ class PeerUnderTest(Conversation):
     def requested(self, epoch: int) -> tuple[str, dict[str, object]]:
         """Return type and fields of what a `request` says."""
         raise NotImplementedError
+
+    def expect_service(self) -> None:
+        """Open a session, ask, and hear the answer."""
+        self.open_session()
+        self.request(1)
+        self.expect_reply(1)
 
     def expect_reply(self, epoch: int, *, within_s: float = PATIENCE_S) -> Said:
         """Return the answer to a `request`."""

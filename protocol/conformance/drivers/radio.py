@@ -5,14 +5,14 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from protocol.conformance.case import NonconformityError, UnsupportedError
+from protocol.conformance.case import NonconformityError
 from protocol.conformance.conversation import PATIENCE_S
 from protocol.conformance.drivers.peer import PeerUnderTest
 from protocol.conformance.headers import Said, frames_of, header, parsed
 from protocol.conformance.keyring import RADIO
 from protocol.conformance.referee import RADIO_SAYS
 from protocol.conformance.rig import Rig
-from protocol.conformance.sockets import KitSocket, now_s
+from protocol.conformance.sockets import now_s
 
 Floats = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.complex128]
@@ -27,7 +27,6 @@ class RadioUnderTest(PeerUnderTest):
         super().__init__(rig, RADIO_SAYS)
         self.overheard: deque[Said] = deque()
         self._epoch = 0
-        self._air: KitSocket | None = None
         if rig.target.has_air:
             self.listen_anew()
 
@@ -36,17 +35,6 @@ class RadioUnderTest(PeerUnderTest):
         self._epoch = 0
         super().begin()
         self.overheard.clear()
-
-    def require_air(self) -> None:
-        """Check that the radio has an air link.
-
-        Raises
-        ------
-        UnsupportedError
-            If the user said that it has none.
-        """
-        if self._air is None:
-            raise UnsupportedError("the radio has no air link")
 
     @property
     def ue(self) -> str:

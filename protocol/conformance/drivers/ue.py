@@ -10,7 +10,7 @@ from protocol.conformance.headers import Said, frames_of, header, parsed
 from protocol.conformance.keyring import RADIO
 from protocol.conformance.referee import UE_SAYS
 from protocol.conformance.rig import Rig
-from protocol.conformance.sockets import KitSocket, now_s
+from protocol.conformance.sockets import now_s
 
 ComplexArray = npt.NDArray[np.complex128]
 KINDS = ("peak", "group", "power", "complex")
@@ -33,7 +33,6 @@ class UeUnderTest(PeerUnderTest):
         self.heard_listens_at_s: list[float] = []
         self._epoch = 0
         self.air_door = None if rig.ring is None else rig.ring.door_of(RADIO)
-        self._air: KitSocket | None = None
         if rig.target.has_air:
             self.bind_air(self.air_door)
 
@@ -80,17 +79,6 @@ class UeUnderTest(PeerUnderTest):
         """
         if kind not in self.kinds:
             raise UnsupportedError(f"the UE advertises {', '.join(self.kinds) or 'no kinds'}, not {kind}")
-
-    def require_air(self) -> None:
-        """Check that the UE has an air link.
-
-        Raises
-        ------
-        UnsupportedError
-            If the user said that it has none.
-        """
-        if self._air is None:
-            raise UnsupportedError("the UE has no air link")
 
     def ask(self, kind: str, *, groups: int = 1, epoch: int | None = None) -> int:
         """Say `measure` and return its epoch."""

@@ -79,7 +79,11 @@ class Receiver {
   void tick() {  // 8.1
     const double now = now_s();
     if (!pending_ || now < due_s_ || !link_.in_session(pending_->session)) return;
-    if (now - heard_s_ > 10) air_ = connect_(), heard_s_ = now;  // libzmq never reconnects after a protocol error
+    if (now - heard_s_ > patience_s_) {  // libzmq never reconnects after a protocol error
+      air_ = connect_();
+      heard_s_ = now;
+      patience_s_ = std::min(12.0, 2 * patience_s_);
+    }
     sent(air_, {"listen", {{"ue", name_}, {"epoch", pending_->epoch}}});
     due_s_ = now + wait_s_;
     wait_s_ = std::min(0.8, 2 * wait_s_);
@@ -109,7 +113,7 @@ class Receiver {
   std::int64_t session_ = 0;
   std::optional<Request> pending_;
   std::deque<Answer> answers_;  // the last 16; 5.2 asks for 8
-  double due_s_ = 0, wait_s_ = 0.05, heard_s_ = 0;
+  double due_s_ = 0, wait_s_ = 0.05, heard_s_ = 0, patience_s_ = 3;
 
   static void check_same(const Request& a, const Request& b) {
     if (a.kind != b.kind || a.n_groups != b.n_groups)
@@ -142,6 +146,7 @@ class Receiver {
   void hear(const Message& message) {
     if (message.session != 0 || message.seq != 0 || message.ack != 0) throw Broken{"3.4", "expected 0 on the air link"};
     heard_s_ = now_s();
+    patience_s_ = 3;
     const bool awaited = pending_ && message.type == "grid" && message.fields["epoch"] >= pending_->epoch;
     if (!awaited || !link_.in_session(pending_->session)) return;
     Samples y(message.frames[0].size() / sizeof(Samples::value_type));
