@@ -274,15 +274,16 @@ def test_router_with_a_busy_loop_outlives_a_peer_that_floods_and_goes(lab_of: La
 
 @pytest.fixture(scope="module")
 def flooded(module_lab_of: LabFactory) -> Process:
-    """Flood the controller with garbage while it locates two UEs, and return it when it has ended."""
-    lab = module_lab_of(controller={"rounds": 20, "rejoin_s": 20.0})
+    """Flood the controller with garbage in a run that cannot end before all is said, and return it when it has ended."""
+    lab = module_lab_of(controller={"rounds": 20, "gather_s": 0.1, "rejoin_s": 60.0})
     lab.emulator()
-    for ue in lab.ues:
-        lab.ue(ue)
+    first, last = lab.ues
+    lab.ue(first)
     controller = lab.controller()
     with RawPeer(lab.control) as stranger:
         controller.told(fixes, "the first fix")
         stranger.say_frames_often(GARBAGE, b"?")
+        lab.ue(last)
     assert controller.ended() == 0, controller.errors[-2000:]
     return controller
 
