@@ -1,4 +1,4 @@
-"""Cases of links with keys: what the kit makes of those who know of none, and of those who are careless with theirs."""
+"""Cases of links with keys: what the kit makes of those who know of none; who is careless with theirs is in the zoo."""
 
 import json
 import shlex
@@ -10,11 +10,6 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from protocol.conformance.case import all_cases
-from tests.conformance.zoo import keys
-from tests.conformance.zoo.registry import BROKEN
-
-WORDS = {"ue": "--name {name}", "radio": "", "controller": "--run-dir {folder}/run"}
-CARELESS = sorted(name for name, one in BROKEN.items() if one.patch.__module__ == keys.__name__)
 
 
 def outcomes(tmp_path: Path, role: str, *cases: str, command: str | None = None) -> dict[str, tuple[str, str]]:
@@ -56,12 +51,3 @@ def test_testee_that_does_not_come_up_with_keys_is_waited_for_once(tmp_path: Pat
 def test_cases_of_keys_are_those_of_one_layer_so_that_the_testee_starts_once() -> None:
     assert {case.layer for case in all_cases() if case.variant == "keys"} == {"security"}
     assert {case.variant for case in all_cases() if case.layer == "security"} == {"keys"}
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", CARELESS)
-def test_careless_side_is_caught_by_the_cases_that_stand_beside_it(tmp_path: Path, name: str) -> None:
-    one = BROKEN[name]
-    command = f"{sys.executable} -m tests.conformance.zoo {name} {{testbed}} --quiet {WORDS[one.role]}"
-    found = outcomes(tmp_path, one.role, *one.caught_by, command=command)
-    assert found == {case: ("fail", clause) for case, clause in one.caught_by.items()}
