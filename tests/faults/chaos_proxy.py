@@ -60,6 +60,12 @@ class ChaosProxy:
         """Flip one bit of the next chunk that passes, in either direction."""
         self._flips_due += 1
 
+    def accept_no_more(self) -> None:
+        """Leave those who connect from now on waiting; to be called in the relays' own thread."""
+        if self._server is not None:
+            for listening in self._server.sockets:
+                self._loop.remove_reader(listening.fileno())
+
     def stop(self) -> None:
         """Stop listening and reset what is connected; to be called in the relays' own thread."""
         self._stopped = True
@@ -155,6 +161,9 @@ def chaos_proxies(seed: int) -> Iterator[Callable[[int], ChaosProxy]]:
 
 
 async def _end(proxies: list[ChaosProxy]) -> None:
+    for proxy in proxies:
+        proxy.accept_no_more()
+    await asyncio.sleep(0)  # a server that is closed between accepting and the task that follows leaks the connection
     for proxy in proxies:
         proxy.stop()
     deadline_s = time.monotonic() + END_WITHIN_S

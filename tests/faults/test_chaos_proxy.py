@@ -1,5 +1,6 @@
 """The relays do what faults are made of, and otherwise carry every byte."""
 
+import gc
 import socket
 import threading
 import time
@@ -107,3 +108,11 @@ def test_thread_of_the_relays_ends_with_them() -> None:
     with chaos_proxies(seed=1) as proxy_to:
         proxy_to(1)
     wait_until(lambda: not any(thread.name == "chaos proxies" for thread in threading.enumerate()), "its end")
+
+
+def test_connection_that_comes_as_the_relays_end_is_closed() -> None:
+    for _ in range(50):
+        with chaos_proxies(seed=1) as proxy_to:
+            near = socket.create_connection(("127.0.0.1", proxy_to(1).port), TIMEOUT_S)
+        near.close()
+    gc.collect()  # what was left open is told now
