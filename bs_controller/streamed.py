@@ -46,22 +46,18 @@ class StreamedRun:
         RecordingError
             Where the journal is damaged.
         """
-        path = self.path / "journal.jsonl"
-        tail, last_seq = self.tail, 0
-        tail.records = tail.missing = tail.torn_bytes = 0
+        path, count = self.path / "journal.jsonl", 0
         for record in self._journal(path, "torn_bytes"):
             seq = record["seq"]
             assert isinstance(seq, int)  # noqa: S101 - an intact line has one
-            tail.missing += seq - last_seq - 1 if tail.records else seq
-            last_seq = seq
-            if tail.records:
+            count += 1
+            self.tail.records, self.tail.missing = count - 1, seq + 1 - count
+            if count > 1:
                 yield record
             else:
                 require_header(path, record)
-            tail.records += 1
-        if not tail.records:
+        if not count:
             require_header(path, None)
-        tail.records -= 1
 
     def truth(self) -> Iterator[Record]:
         """Yield the records of ``truth.jsonl``; none if the emulator wrote elsewhere.
