@@ -51,7 +51,14 @@ _STREAM_OF_FORM = {"PowerFeedback": "power", "ComplexFeedback": "report", "Snaps
 
 
 class CannotReplayError(Exception):
-    """A recording does not hold what a scheme asks for; the text says which request, and what there is instead."""
+    """A recording does not hold what a scheme asks for; the text says which request, and what there is instead.
+
+    `exhausted` if every answer of the localization had been given by then.
+    """
+
+    def __init__(self, text: str, *, exhausted: bool = False) -> None:
+        super().__init__(text)
+        self.exhausted = exhausted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +93,8 @@ class Source:
         """
         place = self._place(request)
         if place is None:
-            raise CannotReplayError(f"request {len(self.epochs) + 1} is for {_told(request)}; {self._left()}")
+            text = f"request {len(self.epochs) + 1} is for {_told(request)}; {self._left()}"
+            raise CannotReplayError(text, exhausted=len(self._used) == len(self.answers))
         self._used.add(place)
         recorded = self.answers[place]
         self.epochs.append(recorded.epoch)
