@@ -127,10 +127,11 @@ def _recorded_answer(record: Record, sweep: _SweepRecord | None, limits: FrontEn
     # one setting is on the air at a time; a sounding has no sweep, and neither has a report whose sweep was not recorded
     if answer.form == "Snapshot" or sweep is None or sweep.epoch != answer.epoch:
         return recorded
-    return replace(recorded, focus=_focus_from_record(sweep.focus), pilots=sweep.pilots, limits=limits)
+    return replace(recorded, focus=focus_from_record(sweep.focus), pilots=sweep.pilots, limits=limits)
 
 
-def _focus_from_record(record: Mapping[str, object]) -> Trajectory | GroupFoci:
+def focus_from_record(record: Mapping[str, object]) -> Trajectory | GroupFoci:
+    """Return what the focus of a sweep record was made of."""
     values = {key: value for key, value in record.items() if key != "form"}
     if record.get("form") == "GroupFoci":
         return msgspec.convert(values, GroupFoci)

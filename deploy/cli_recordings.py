@@ -50,3 +50,45 @@ def replay(
     else:
         print_replay(document, output_console())
     raise typer.Exit(0 if document.complete else 1)
+
+
+def export(
+    run: RunPath,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="h5|parquet|mat", help="HDF5, a folder of Parquet tables, or MATLAB.")
+    ] = "h5",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PATH", help="File or folder to be made; RUN/export/ by default.")
+    ] = None,
+    *,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Also the phases and delays of every element, which may be large.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Write a recorded run as a file that other programs open: sweeps, reports by kind, snapshots, fixes, truth.
+
+    Names end in units, arrays have their axes beside them. Nothing is overwritten. A killed run is exported up to its end.
+    Exit status: 0 if the file is complete, 2 if it cannot be written or the run cannot be read, 130 if stopped.
+    """
+    from deploy.export import FORMATS, ExportError  # noqa: PLC0415
+    from deploy.export.command import export_run  # noqa: PLC0415
+    from deploy.output import print_json  # noqa: PLC0415
+
+    if format_ not in FORMATS:
+        raise typer.BadParameter(f"expected --format {', '.join(FORMATS)}, got {format_}")
+    try:
+        document = export_run(run, format_, out, settings=settings)
+    except ExportError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing is left behind", err=True)
+        raise typer.Exit(130) from None
+    for cut in document.cuts:
+        typer.echo(cut, err=True)
+    if json:
+        print_json(document)
+        return
+    rows = ", ".join(f"{name} {count}" for name, count in document.rows.items())
+    typer.echo(f"rows: {rows}\nwritten to {document.file}")

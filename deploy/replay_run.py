@@ -59,9 +59,8 @@ def _document(run: StreamedRun, choice: Choice, outcomes: list[Outcome]) -> Repl
     fixes = [one for one in outcomes if isinstance(one, ReplayedFix)]
     failures = [one for one in outcomes if isinstance(one, ReplayedFailure)]
     not_replayed = [one for one in outcomes if isinstance(one, NotReplayed)]
-    recorded_came_out = all(one.verdict != "differs" for one in (*fixes, *failures)) and all(
-        one.expected for one in not_replayed
-    )
+    verdicts = [*(one.verdict for one in fixes), *(one.verdict for one in failures)]
+    recorded_came_out = "differs" not in verdicts and all(one.expected for one in not_replayed)
     return ReplayDocument(
         run_dir=str(run.path.resolve()),
         complete=recorded_came_out if choice.own else not failures and not not_replayed,

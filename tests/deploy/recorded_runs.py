@@ -79,7 +79,7 @@ def recorded_run(
 
 
 def _write_truth(run: Path, rehearsal: Rehearsal) -> None:
-    lines = []
+    lines: list[bytes] = []
     for record in rehearsal.records:
         if record["kind"] in {"report", "snapshot"}:
             link = "downlink" if record["kind"] == "report" else "uplink"
