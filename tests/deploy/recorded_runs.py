@@ -1,13 +1,14 @@
 """Run directories of a small testbed whose users report noise: made in a moment, without a process."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from bs_controller.config import ControllerSection
-from bs_controller.record import Recorder, RunDirectory
+from bs_controller.record import Recorder, RunDirectory, open_run
 from bs_controller.schemes import scheme_from_options
 from bs_controller.sweeps import Scheme
 from protocol.config import LoadedTestbed, facts, read_testbed, resolved
@@ -97,3 +98,14 @@ def tear(run: Path, count: int = 7) -> int:
     data = journal.read_bytes()[:-count]
     journal.write_bytes(data)
     return len(data) - data.rindex(b"\n") - 1
+
+
+def rewritten(run: Path, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    """Write the journal anew with some records changed, or left out where the change returns None."""
+    found = open_run(run)
+    lines = []
+    for record in [found.header, *found.records]:
+        changed = change(dict(record))
+        if changed is not None:
+            lines.append(line_from_record(changed.pop("seq"), changed))
+    (run / "journal.jsonl").write_bytes(b"".join(lines))

@@ -11,9 +11,8 @@ from typer.testing import CliRunner
 from bs_controller.record import open_run
 from deploy.cli import app
 from deploy.replay_run import replay_run
-from protocol.journal import line_from_record
 from tests.bs_controller.rehearsal import Rehearsal
-from tests.deploy.recorded_runs import CBS_AND_OTHERS, recorded_run, tear, written_testbed
+from tests.deploy.recorded_runs import CBS_AND_OTHERS, recorded_run, rewritten, tear, written_testbed
 
 
 class Output(NamedTuple):
@@ -47,17 +46,6 @@ def run(recorded: Path, tmp_path: Path) -> Path:
 
 def fixes_of(run: Path) -> list[dict[str, Any]]:
     return [record for record in open_run(run).records if record["kind"] == "fix"]
-
-
-def rewritten(run: Path, change: Any) -> None:
-    """Write the journal anew with some records changed, or left out where the change returns None."""
-    found = open_run(run)
-    lines = []
-    for record in [found.header, *found.records]:
-        changed = change(dict(record))
-        if changed is not None:
-            lines.append(line_from_record(changed.pop("seq"), changed))
-    (run / "journal.jsonl").write_bytes(b"".join(lines))
 
 
 def test_every_recorded_fix_comes_out_the_same_beside_its_truth(recorded: Path) -> None:
