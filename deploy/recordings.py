@@ -41,8 +41,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 def recording_of(run: StreamedRun) -> Recording:
     """Return what a run of which all records were taken is like."""
-    start, tail = run.document.get("start"), run.tail
-    start = start if isinstance(start, Mapping) else {}
+    start, tail = _mapping(run.document.get("start")), run.tail
     return Recording(
         name=str(start.get("name", "")),
         started_utc=str(start.get("started_utc", "")),
@@ -51,8 +50,12 @@ def recording_of(run: StreamedRun) -> Recording:
         missing=tail.missing,
         torn_bytes=tail.torn_bytes,
         truth_torn_bytes=tail.truth_torn_bytes,
-        versions={str(name): str(version) for name, version in dict(start.get("versions", {})).items()},
+        versions={str(name): str(version) for name, version in _mapping(start.get("versions")).items()},
     )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def testbed_of(run: StreamedRun) -> LoadedTestbed:
@@ -68,8 +71,7 @@ def testbed_of(run: StreamedRun) -> LoadedTestbed:
         loaded = read_testbed(path)
     except ConfigError as error:
         raise RecordingError(f"{error} (in the configuration of a run)") from error
-    start = run.document.get("start")
-    recorded = start.get("digest") if isinstance(start, Mapping) else None
+    recorded = _mapping(run.document.get("start")).get("digest")
     digest = facts(loaded.file).digest()
     if recorded is not None and recorded != digest:
         raise RecordingError(f"{path}: expected the facts of digest {recorded}, with which the run began, got {digest}")

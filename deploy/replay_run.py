@@ -37,14 +37,10 @@ def replay_run(path: Path, scheme: str | None = None, testbed: Path | None = Non
     """
     run = stream_run(path)
     choice = choice_of(testbed_of(run), scheme, testbed)
-    for one in choice.schemes.values():
-        one.prepare()
     try:
         outcomes = list(_Replay(run=run, choice=choice, where=_positions(run)).outcomes())
     except (KeyError, msgspec.ValidationError) as error:
-        raise RecordingError(
-            f"{path}/journal.jsonl: expected records of a run, got one that is none: {error}"
-        ) from error
+        raise RecordingError(f"{path}: expected records of a run, got one that is none: {error!r}") from error
     return _document(run, choice, outcomes)
 
 

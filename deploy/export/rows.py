@@ -1,5 +1,6 @@
 """A recorded run to the rows of its tables, one after the other, so that memory does not grow with the run."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -49,13 +50,11 @@ class RunRows:
 
     def __iter__(self) -> Iterator[tuple[Table, Row]]:
         """Yield each row with its table."""
-        for record in self._run.records():
+        for record in itertools.chain(self._run.records(), self._run.truth()):
             try:
                 yield from self._rows(record)
             except (KeyError, TypeError, msgspec.ValidationError) as error:
                 raise ExportError(f"record {record['seq']}: expected one of a run, got {error!r}") from error
-        for record in self._run.truth():
-            yield TRUTH, _truth_row(record)
 
     def _rows(self, record: Record) -> Iterator[tuple[Table, Row]]:
         match record["kind"]:
@@ -66,16 +65,18 @@ class RunRows:
             case "report":
                 yield from self._report_row(record)
             case "snapshot":
-                row = {**_chosen(record, *_ANSWER, "capture_ms"), "time_s": record.get("time_s")}
+                row = {**_chosen(record, *_ANSWER, "capture_ms"), **_time(record)}
                 yield from self._with_samples(SNAPSHOTS, "samples_sqrt_w", row, record)
             case "fix":
                 yield FIXES, _fix_row(record)
             case "failure":
-                yield FAILURES, {**_chosen(record, "ue", "scheme", "round", "reason", "text"), **_time(record)}
+                yield FAILURES, {**_chosen(record, "ue", "scheme", "round", "reason"), **_time(record), **_text(record)}
             case "peer":
                 if "front_end" in record:
                     self._limits = msgspec.convert(record["front_end"], FrontEndLimits)
-                yield PEERS, {**_chosen(record, "name", "event", "text"), **_time(record)}
+                yield PEERS, {**_chosen(record, "name", "event"), **_time(record), **_text(record)}
+            case "truth":
+                yield TRUTH, _truth_row(record)
             case "end":
                 self.counters = msgspec.convert(record["counters"], dict[str, int])
 
@@ -135,6 +136,11 @@ def _chosen(record: Record, *names: str) -> Row:
 
 def _time(record: Record) -> Row:
     return {"time_s": record.get("time_s")}  # early recordings do not tell the time
+
+
+def _text(record: Record) -> Row:
+    """Return the text, which may be a peer's own words; HDF5 knows no NUL in one."""
+    return {"text": record["text"].replace("\0", "\N{REPLACEMENT CHARACTER}")}
 
 
 def _sweep_row(record: Record) -> Row:

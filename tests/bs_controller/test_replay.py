@@ -1,6 +1,8 @@
 """A recording as a source of feedback: answers that a run used come back bit for bit, and what is not there is named."""
 
 import json
+import random
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -188,6 +190,80 @@ def test_localizations_of_several_rounds_and_schemes_keep_their_answers_apart() 
     labels = ("common-then-own", "common-then-own.2")
     assert found == {(ue, label, number) for ue in ("ue-a", "ue-b") for label in labels for number in range(3)}
     require_all_the_same(recorded, CommonThenOwn())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digesting:
+    """A scheme whose sweeps and fix depend on every bit of every answer, and of what was applied."""
+
+    name: str = "digesting"
+    heavy: bool = False
+
+    def prepare(self) -> None: ...
+
+    def locate(self) -> Localization:
+        digest, pilots = 0, 0
+        for kind in (FeedbackKind.PEAK, FeedbackKind.COMPLEX, FeedbackKind.POWER, FeedbackKind.GROUP):
+            groups = kind is FeedbackKind.GROUP
+            answer = yield group_sweep(4, 1 + digest % 4) if groups else sweep_to(6.0 + digest % 3, kind)
+            digest, pilots = zlib.crc32(repr(bits_of(answer)).encode(), digest), pilots + answer.pilots
+        snapshot = yield Sounding()
+        return Fix(range_m=1.0 + zlib.crc32(repr(bits_of(snapshot)).encode(), digest), angle_rad=0.0, sweeps=pilots)
+
+
+def bits_of(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    fields = getattr(value, "__dataclass_fields__", ())
+    return [bits_of(getattr(value, name)) for name in fields] if fields else value
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_goes_wrong_in_a_run_its_fixes_come_out_the_same(seed: int) -> None:
+    draw = random.Random(seed)
+    ues = ("ue-a", "ue-b", "ue-c")
+    section = msgspec.structs.replace(SECTION, rounds=3, rejoin_s=1000.0, retries=50)
+    run = Noisy([Digesting(), CommonThenOwn(), Digesting()], ues, section, rng=np.random.default_rng(seed))
+    run.begin()
+    for _ in range(120):
+        _go_wrong(run, draw)
+    run.silent = set()
+    for _ in range(1000):
+        if run.run.finished:
+            break
+        run.play()
+        run.miss_deadline()
+    assert len(run.fixed) == 27, run.failed
+    recorded = Recorded.of(run)
+    schemes: dict[str, Scheme] = {"common-then-own": CommonThenOwn()}
+    for localization in recorded.localizations:
+        assert localization.end is not None
+        fix = recorded.replay(schemes.get(localization.label, Digesting()), localization)
+        assert is_same_fix(fix, localization.end)
+
+
+def _go_wrong(run: Noisy, draw: random.Random) -> None:
+    ue, radio = draw.choice(run.ues), draw.choice([IDEAL, COARSE])
+    match draw.choice(["answer"] * 6 + ["deadline", "silence", "voice", "gone", "other radio", "declined", "stale"]):
+        case "answer" if run.unread:
+            run.answer_next()
+        case "deadline":
+            run.miss_deadline()
+        case "silence":
+            run.silent = {ue}
+        case "voice":
+            run.silent = set()
+        case "gone":
+            run.leave(ue)
+            run.join(ue)
+        case "other radio":
+            run.leave(RADIO)
+            run.limits = radio
+            run.join(RADIO)
+        case "declined" if run.configures:
+            run.hear(ue, msg.Declined(epoch=run.configures[-1].epoch, clause="7.1", text="not now"))
+        case "stale":
+            run.hear(ue, msg.PeakReport(epoch=draw.randrange(1, 99), subcarrier=1))
 
 
 def test_failure_of_a_scheme_comes_out_in_the_same_words() -> None:

@@ -307,6 +307,17 @@ def test_missing_package_is_named_with_the_extra_that_has_it(
     assert re.search(rf"\(pip install 'nftestbed\[export\]'\), got: .*{package}", err)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_words_of_a_peer_are_exported_whatever_they_are(path: Path, tmp_path: Path, kind: str) -> None:
+    run = shutil.copytree(path, tmp_path / "run")
+    words = "\0 'quoted' \n \U0001f4e1"
+    rewritten(run, lambda record: record | {"text": words} if record.get("kind") == "peer" else record)
+    export_run(run, kind, tmp_path / "out")
+    if kind == "h5":
+        with h5py.File(tmp_path / "out") as file:
+            assert file["peers/text"].asstr()[0] == words.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def test_run_too_large_for_mat_is_refused_with_what_to_use(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
