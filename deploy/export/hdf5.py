@@ -3,6 +3,7 @@
 The only importer of h5py. Rows are appended in batches; numbers that are not known are NaN, texts empty.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,44 @@ _DTYPES = {
 _SCALES = ("epoch", "time_s")
 
 
+class _Sink(io.FileIO):
+    """A file that goes on as if nothing had happened when its disk fails, and remembers that it did.
+
+    HDF5 that cannot write cannot close either, and crashes when the process ends.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all data, as far as the disk takes it."""
+        rest = memoryview(data).cast("B")
+        try:
+            while rest and self.failure is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = error
+        return memoryview(data).nbytes
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Set the length of the file, if the disk takes it."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+        return size or 0
+
+    def require_written(self) -> None:
+        """Raise what was not raised when it happened."""
+        if self.failure is not None:
+            raise self.failure
+
+
 class Hdf5Writer:
     """Writes one HDF5 file."""
 
     def __init__(self, path: Path, about: About) -> None:
-        self._file = h5py.File(path, "w")
+        self._sink = _Sink(path, "w+")
+        self._file = h5py.File(self._sink, "w")
         self._about = about
         for name, values in about.axes.items():
             scale = self._file.create_dataset(f"axes/{name}", data=values)
@@ -52,6 +86,7 @@ class Hdf5Writer:
                 _write_lists(dataset, before, [row[column.name] for row in rows])
             else:
                 dataset[before:] = self._values(column, rows)
+        self._sink.require_written()
 
     def _made(self, table: Table) -> Any:
         group = self._file.create_group(table.name)
@@ -107,11 +142,14 @@ class Hdf5Writer:
             self._file.attrs[name] = value
         for name, text in self._about.texts.items():
             self._file[f"run/{name}"] = text
-        self._file.flush()
 
     def close(self) -> None:
         """Close the file; idempotent."""
-        self._file.close()
+        try:
+            self._file.close()
+        finally:
+            self._sink.close()
+        self._sink.require_written()
 
 
 def _write_lists(dataset: Any, before: int, values: Sequence[Sequence[float]]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shutil
 import sys
 from pathlib import Path
@@ -294,6 +295,22 @@ def test_damaged_recording_leaves_no_file_behind(path: Path, tmp_path: Path, kin
     assert status == 2
     assert f"{data}: expected CRC32" in err
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("limit_bytes", [1 << 10, 1 << 14])
+def test_disk_that_fills_up_is_named_and_leaves_no_file_behind(
+    path: Path, tmp_path: Path, kind: str, limit_bytes: int
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))  # the smallest file of this run takes more
+    try:
+        status, _, err = nftestbed("export", path, "--format", kind, "--out", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert status == 2
+    assert f"{tmp_path}/out: expected a place to write to, got: " in err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("kind", "package"), [("h5", "h5py"), ("parquet", "pyarrow")])
