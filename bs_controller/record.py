@@ -19,7 +19,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from bs_controller.disk import AppendedFile, replace_file, sync_directory
 from bs_controller.recorded import (
@@ -27,11 +26,13 @@ from bs_controller.recorded import (
     JOURNAL_FORMAT,
     JOURNAL_VERSION,
     STREAM_PATTERN,
+    Array,
     Datatype,
     RecordedRun,
     RecordingError,
     StoredArray,
     data_path,
+    datatype_of,
     locked_descriptor,
     open_run,
     sigmf_meta,
@@ -40,7 +41,6 @@ from protocol.journal import line_from_record
 
 __all__ = ["RecordedRun", "Recorder", "RecordingError", "RunDirectory", "open_run"]
 
-Array = npt.NDArray[np.complexfloating] | npt.NDArray[np.float64]
 Arrays = Mapping[str, Array]
 Done = Callable[[], None]
 
@@ -164,7 +164,7 @@ class Recorder:
     ) -> bool:
         """Take a record and its arrays to be written; `on_durable` is called once both are on disk.
 
-        Arrays are copied; complex ones are stored as complex64, float64 as they are. A stream holds one of the two.
+        Arrays are copied; complex ones are stored as complex64, float64 as they are, a stream holds one of the two.
 
         Returns
         -------
@@ -190,11 +190,12 @@ class Recorder:
             return self._take(_Entry(line=line, payloads=payloads, on_durable=on_durable))
 
     def _place(self, stream: str, array: Array, crc: int) -> object:
-        datatype, offset_bytes = _datatype(stream, array), self._offsets.get(stream, 0)
+        datatype, offset_bytes = datatype_of(stream, array), self._offsets.get(stream, 0)
         if self._datatypes.setdefault(stream, datatype) != datatype:
             raise ValueError(f"expected {self._datatypes[stream]} in stream {stream}, got {datatype}")
+        shape = np.shape(array)
         place = StoredArray(
-            stream=stream, offset_bytes=offset_bytes, shape=np.shape(array), crc32=f"{crc:08x}", datatype=datatype
+            stream=stream, offset_bytes=offset_bytes, shape=shape, crc32=f"{crc:08x}", datatype=datatype
         )
         return msgspec.to_builtins(place)
 
@@ -288,15 +289,7 @@ class Recorder:
 def _payload(stream: str, array: Array) -> bytes:
     if not re.fullmatch(STREAM_PATTERN, stream):
         raise ValueError(f"expected a stream name that matches {STREAM_PATTERN}, got {stream!r}")
-    return array.astype(DTYPES[_datatype(stream, array)]).tobytes()
-
-
-def _datatype(stream: str, array: Array) -> Datatype:
-    if np.iscomplexobj(array):
-        return "cf32_le"
-    if array.dtype == np.float64:
-        return "rf64_le"
-    raise TypeError(f"expected complex or float64 samples for stream {stream}, got {array.dtype}")
+    return array.astype(DTYPES[datatype_of(stream, array)]).tobytes()
 
 
 def _now_utc() -> str:

@@ -23,6 +23,7 @@ from msgspec import Meta
 from protocol.journal import Record, fault_in_rest, intact_records
 
 Samples = npt.NDArray[np.complex64] | npt.NDArray[np.float64]
+Array = npt.NDArray[np.complexfloating] | npt.NDArray[np.float64]
 Datatype = Literal["cf32_le", "rf64_le"]
 
 JOURNAL_FORMAT = "nftestbed-journal"
@@ -52,6 +53,21 @@ class StoredArray(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def size_bytes(self) -> int:
         """Return the length of the array in its stream."""
         return int(np.prod(self.shape, dtype=object)) * DTYPES[self.datatype].itemsize
+
+
+def datatype_of(stream: str, array: Array) -> Datatype:
+    """Return as what the numbers of an array are stored.
+
+    Raises
+    ------
+    TypeError
+        If they are neither complex nor float64.
+    """
+    if np.iscomplexobj(array):
+        return "cf32_le"
+    if array.dtype == np.float64:
+        return "rf64_le"
+    raise TypeError(f"expected complex or float64 samples for stream {stream}, got {array.dtype}")
 
 
 def data_path(run: Path, stream: str) -> Path:

@@ -102,11 +102,13 @@ class Source:
 
     def _place(self, request: Request) -> int | None:
         """Return where the answer is: the first that was measured as asked, or else the first that holds all samples."""
-        fits = [at for at, recorded in enumerate(self.answers) if at not in self._used and _fits(recorded, request)]
-        if not isinstance(request, Sweep):
-            return next(iter(fits), None)
-        kinds = [request.kind, *([] if self.measure is None else [FeedbackKind.COMPLEX])]
-        return next((at for kind in kinds for at in fits if self.answers[at].kind is kind), None)
+        kinds: list[FeedbackKind | None] = [request.kind if isinstance(request, Sweep) else None]
+        kinds += [FeedbackKind.COMPLEX] if self.measure is not None and isinstance(request, Sweep) else []
+        for kind in kinds:
+            for at, recorded in enumerate(self.answers):
+                if at not in self._used and recorded.kind is kind and _fits(recorded, request):
+                    return at
+        return None
 
     def _answer(self, recorded: RecordedAnswer, request: Request) -> Answer:
         samples = self._samples(recorded)

@@ -3,6 +3,7 @@
 import json
 import random
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,14 +73,14 @@ class Recorded:
     """The records of a rehearsal as they come back from a journal, and their arrays."""
 
     records: list[Record]
-    arrays: dict[int, Samples]
+    arrays: dict[int, Mapping[str, Samples]]
 
     @classmethod
     def of(cls, rehearsal: Rehearsal) -> "Recorded":
         records: list[Record] = [
             {**json.loads(json.dumps(keep.record)), "seq": seq} for seq, keep in enumerate(rehearsal.kept)
         ]
-        return cls(records, {seq: keep.samples for seq, keep in enumerate(rehearsal.kept)})  # type: ignore[misc]
+        return cls(records, {seq: keep.samples for seq, keep in enumerate(rehearsal.kept)})
 
     def fetch(self, record: Any) -> Any:
         return self.arrays[record["seq"]]
@@ -308,7 +309,7 @@ def test_complex_samples_stand_in_for_what_a_ue_would_have_reported_of_them() ->
     focus = sweep_to(7.3).focus
     recorded = played(Asking(requests=(sweep_to(7.3, FeedbackKind.COMPLEX),)), limits=COARSE)
     (pool,) = recorded_rounds(recorded.localizations)
-    (samples,) = [arrays["report"] for arrays in recorded.arrays.values() if arrays]  # type: ignore[call-overload]
+    (samples,) = [arrays["report"] for arrays in recorded.arrays.values() if arrays]
     heard = {}
     for kind in FeedbackKind:
         listening = Listening(requests=(replace(sweep_to(7.3, kind), focus=focus),))
@@ -385,6 +386,19 @@ def test_report_whose_sweep_could_not_be_recorded_is_named() -> None:
     gap = Recorded([record for record in recorded.records if record["kind"] != "sweep"], recorded.arrays)
     with pytest.raises(CannotReplayError, match="epoch 1: a sweep whose record is missing measured as peak"):
         gap.replay(Asking(), gap.localizations[0])
+
+
+def test_powers_of_an_early_recording_are_read_from_complex_samples() -> None:
+    request = sweep_to(7.0, FeedbackKind.POWER)
+    recorded = played(Asking(requests=(request,)))
+    powers = [arrays["power"] for arrays in recorded.arrays.values() if arrays]
+    early: dict[int, Mapping[str, Samples]]
+    early = {seq: {"power": arrays["power"].astype(np.complex64)} for seq, arrays in recorded.arrays.items() if arrays}
+    listening = Listening(requests=(request,))
+    Recorded(recorded.records, early).replay(listening, recorded.localizations[0])
+    (heard,) = listening.heard
+    assert isinstance(heard, PowerFeedback)
+    assert heard.power_w.tolist() == powers[0].astype(np.float32).tolist()
 
 
 def test_records_say_when() -> None:
