@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from bs_controller.config import ControllerSection
-from bs_controller.jobs import Plans
+from bs_controller.jobs import labels
 from bs_controller.schemes import SchemeOptions, scheme_from_options
 from bs_controller.sweeps import Scheme
 from protocol.config import LoadedTestbed, facts, read_testbed
@@ -49,13 +49,13 @@ def choice_of(recorded: LoadedTestbed, scheme: str | None, testbed: Path | None)
     shared = facts(recorded.file)
     source = recorded if testbed is None else _of_same_facts(testbed, shared)
     section = source.section("controller", ControllerSection)
-    schemes = _labelled([_scheme(options, shared, str(source.path)) for options in section.schemes])
-    if scheme is None:
+    known = dict(zip(labels([_name(options) for options in section.schemes]), section.schemes, strict=True))
+    if scheme is None or scheme in known:
+        chosen = {label: known[label] for label in known if scheme in {label, None}}
+        schemes = {label: _scheme(options, shared, str(source.path)) for label, options in chosen.items()}
         return Choice(facts=shared, schemes=schemes, own=testbed is None)
-    if scheme in schemes:
-        return Choice(facts=shared, schemes={scheme: schemes[scheme]}, own=testbed is None)
     if testbed is not None:
-        raise ChoiceError(f"{testbed}: expected one of its schemes ({', '.join(schemes)}), got {scheme}")
+        raise ChoiceError(f"{testbed}: expected one of its schemes ({', '.join(known)}), got {scheme}")
     try:
         options = msgspec.convert({"scheme": scheme}, SchemeOptions)
     except msgspec.ValidationError as error:
@@ -71,9 +71,8 @@ def _of_same_facts(path: Path, shared: TestbedFacts) -> LoadedTestbed:
     return loaded
 
 
-def _labelled(schemes: list[Scheme]) -> dict[str, Scheme]:
-    plans = Plans(schemes, 1)
-    return {plan.label: plan.scheme for plan in map(plans.__getitem__, range(len(plans)))}
+def _name(options: SchemeOptions) -> str:
+    return str(options.__struct_config__.tag)
 
 
 def _scheme(options: SchemeOptions, shared: TestbedFacts, where: str) -> Scheme:

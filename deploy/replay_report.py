@@ -10,6 +10,9 @@ from rich.table import Table
 
 from deploy.recordings import Recording
 
+#: How many lines of a kind people are shown.
+LINES_OF_A_KIND = 20
+
 Verdict = Literal["same", "differs", "not recorded"]
 
 
@@ -72,26 +75,35 @@ class ReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
 def print_replay(document: ReplayDocument, console: Console) -> None:
     """Print fixes as a table, one row per user and scheme, and below it whatever went another way."""
     console.print(_table(document.fixes))
+    differing = [fix for fix in document.fixes if fix.verdict == "differs"]
     lines = [
-        f"differs: {_who(fix)}, by {fix.moved_m:.3g} m" for fix in _differing(document.fixes) if fix.moved_m is not None
+        *_first([f"differs: {_who(fix)}, {_moved(fix)}" for fix in differing]),
+        *_first([f"no fix: {_who(failure)}: {failure.text} ({failure.verdict})" for failure in document.failures]),
+        *_first([f"not replayed: {_who(one)}: {one.text}" for one in document.not_replayed]),
+        *_other_versions(document),
+        *document.recording.cuts,
+        f"run directory: {document.run_dir}",
     ]
-    lines += [
-        f"differs: {_who(fix)}, recorded as a failure" for fix in _differing(document.fixes) if fix.moved_m is None
-    ]
-    lines += [f"no fix: {_who(failure)}: {failure.text} ({failure.verdict})" for failure in document.failures]
-    lines += [f"not replayed: {_who(one)}: {one.text}" for one in document.not_replayed]
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = len(lines) - LINES_OF_A_KIND
+    return [*lines[:LINES_OF_A_KIND], *([f"and {more} more; --json has them all"] if more > 0 else [])]
+
+
+def _moved(fix: ReplayedFix) -> str:
+    return "recorded as a failure" if fix.moved_m is None else f"by {fix.moved_m:.3g} m"
+
+
+def _other_versions(document: ReplayDocument) -> list[str]:
     recorded = document.recording.versions
-    lines += [
+    return [
         f"recorded with {name} {recorded[name]}, replayed with {version}: last digits may differ"
         for name, version in document.versions.items()
         if recorded.get(name, version) != version
     ]
-    for line in [*lines, *document.recording.cuts, f"run directory: {document.run_dir}"]:
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def _differing(fixes: list[ReplayedFix]) -> list[ReplayedFix]:
-    return [fix for fix in fixes if fix.verdict == "differs"]
 
 
 def _who(one: ReplayedFix | ReplayedFailure | NotReplayed) -> str:

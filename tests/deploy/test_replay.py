@@ -192,3 +192,11 @@ def test_testbed_of_other_facts_is_refused_with_the_differing_fact(recorded: Pat
     output = nftestbed("replay", recorded, "--testbed", path)
     assert output.status == 2
     assert "downlink.array.elements: 64 here, 32 there" in output.err
+
+
+def test_scheme_that_is_not_wished_need_not_be_made(run: Path) -> None:
+    config, network = run / "config.yaml", "  - scheme: network\n    model: no/where.onnx\n"
+    config.write_text(config.read_text().replace("  - scheme: cbs\n", f"  - scheme: cbs\n{network}", 1))
+    assert nftestbed("replay", run).status == 2
+    document = replay_run(run, scheme="cbs")
+    assert [fix.verdict for fix in document.fixes] == ["same"] * 4
