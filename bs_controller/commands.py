@@ -10,7 +10,7 @@ from bs_controller.records import Record
 from bs_controller.sweeps import Answer, Localization
 from protocol.messages import Message
 
-Samples = npt.NDArray[np.complexfloating]
+Samples = npt.NDArray[np.complexfloating] | npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,12 @@ class Plan:
     round: int
 
 
+def labels(names: Sequence[str]) -> list[str]:
+    """Return a label for each scheme of a run: its name, and from the second of that name on a number."""
+    before = [names[:at].count(name) for at, name in enumerate(names)]
+    return [f"{name}.{count + 1}" if count else name for name, count in zip(names, before, strict=True)]
+
+
 class Plans:
     """All localizations of one UE in order: all schemes of the first round, then of the next.
 
@@ -45,10 +51,7 @@ class Plans:
     """
 
     def __init__(self, schemes: Sequence[Scheme], rounds: int) -> None:
-        names = [scheme.name for scheme in schemes]
-        before = [names[:at].count(name) for at, name in enumerate(names)]
-        labels = [f"{name}.{count + 1}" if count else name for name, count in zip(names, before, strict=True)]
-        self._labelled = list(zip(schemes, labels, strict=True))
+        self._labelled = list(zip(schemes, labels([scheme.name for scheme in schemes]), strict=True))
         self._rounds = rounds
 
     def __len__(self) -> int:

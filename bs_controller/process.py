@@ -199,7 +199,7 @@ class ControllerProcess:
                 logger.warning(
                     "refused %s %s: %s (SPEC %s)", "by" if event.ours else "from", event.name, event.text, event.clause
                 )
-                self._run.peer_fault(event.name, event.clause, event.text)
+                self._run.peer_fault(event.name, event.clause, event.text, now_s)
         self._carry_out()
 
     def _carry_out(self) -> None:

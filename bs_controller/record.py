@@ -19,18 +19,20 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from bs_controller.disk import AppendedFile, replace_file, sync_directory
 from bs_controller.recorded import (
+    DTYPES,
     JOURNAL_FORMAT,
     JOURNAL_VERSION,
-    SAMPLE_DTYPE,
     STREAM_PATTERN,
+    Array,
+    Datatype,
     RecordedRun,
     RecordingError,
     StoredArray,
     data_path,
+    datatype_of,
     locked_descriptor,
     open_run,
     sigmf_meta,
@@ -39,7 +41,7 @@ from protocol.journal import line_from_record
 
 __all__ = ["RecordedRun", "Recorder", "RecordingError", "RunDirectory", "open_run"]
 
-Arrays = Mapping[str, npt.NDArray[np.complexfloating]]
+Arrays = Mapping[str, Array]
 Done = Callable[[], None]
 
 RUN_FORMAT = 1
@@ -150,6 +152,7 @@ class Recorder:
         self._pending_bytes = 0
         self._seq = 0
         self._offsets: dict[str, int] = {}
+        self._datatypes: dict[str, Datatype] = {}
         self._closing = False
         self._finished = False
         self._files = {"": AppendedFile(run.path / "journal.jsonl")}
@@ -159,9 +162,9 @@ class Recorder:
     def append(
         self, record: Mapping[str, object], arrays: Arrays | None = None, on_durable: Done | None = None
     ) -> bool:
-        """Take a record and its complex arrays to be written; `on_durable` is called once both are on disk.
+        """Take a record and its arrays to be written; `on_durable` is called once both are on disk.
 
-        Arrays are copied, and stored as complex64.
+        Arrays are copied; complex ones are stored as complex64, float64 as they are, a stream holds one of the two.
 
         Returns
         -------
@@ -172,24 +175,29 @@ class Recorder:
         Raises
         ------
         ValueError, TypeError
-            If the record is not plain finite JSON, or an array is not complex: a bug of the caller.
+            If the record is not plain finite JSON, or an array is neither complex nor float64: a bug of the caller.
         """
-        payloads = {stream: _payload(stream, array) for stream, array in (arrays or {}).items()}
-        stored = [(stream, np.shape(array), zlib.crc32(payloads[stream])) for stream, array in (arrays or {}).items()]
+        arrays = arrays or {}
+        payloads = {stream: _payload(stream, array) for stream, array in arrays.items()}
+        stored = [(stream, array, zlib.crc32(payloads[stream])) for stream, array in arrays.items()]
         if "arrays" in record:
             raise ValueError("expected a record without arrays, which are passed by themselves")
         with self._changed:
             seq = self._seq + 1
-            places = [self._place(stream, shape, crc) for stream, shape, crc in stored]
+            places = [self._place(stream, array, crc) for stream, array, crc in stored]
             line = line_from_record(seq, {**record, "arrays": places} if places else record)
             self._seq = seq
             return self._take(_Entry(line=line, payloads=payloads, on_durable=on_durable))
 
-    def _place(self, stream: str, shape: tuple[int, ...], crc: int) -> object:
-        offset_bytes = self._offsets.get(stream, 0)
-        return msgspec.to_builtins(
-            StoredArray(stream=stream, offset_bytes=offset_bytes, shape=shape, crc32=f"{crc:08x}")
+    def _place(self, stream: str, array: Array, crc: int) -> object:
+        datatype, offset_bytes = datatype_of(stream, array), self._offsets.get(stream, 0)
+        if self._datatypes.setdefault(stream, datatype) != datatype:
+            raise ValueError(f"expected {self._datatypes[stream]} in stream {stream}, got {datatype}")
+        shape = np.shape(array)
+        place = StoredArray(
+            stream=stream, offset_bytes=offset_bytes, shape=shape, crc32=f"{crc:08x}", datatype=datatype
         )
+        return msgspec.to_builtins(place)
 
     def _take(self, entry: _Entry) -> bool:
         full = (
@@ -255,7 +263,7 @@ class Recorder:
 
     def _stream(self, stream: str) -> AppendedFile:
         if stream not in self._files:
-            replace_file(self._run.path / "iq" / f"{stream}.sigmf-meta", sigmf_meta(stream))
+            replace_file(self._run.path / "iq" / f"{stream}.sigmf-meta", sigmf_meta(stream, self._datatypes[stream]))
             self._files[stream] = AppendedFile(data_path(self._run.path, stream))
             sync_directory(self._run.path / "iq")
         return self._files[stream]
@@ -278,12 +286,10 @@ class Recorder:
             self._call_soon(callback)
 
 
-def _payload(stream: str, array: npt.NDArray[np.complexfloating]) -> bytes:
+def _payload(stream: str, array: Array) -> bytes:
     if not re.fullmatch(STREAM_PATTERN, stream):
         raise ValueError(f"expected a stream name that matches {STREAM_PATTERN}, got {stream!r}")
-    if not np.iscomplexobj(array):
-        raise TypeError(f"expected complex samples for stream {stream}, got {array.dtype}")
-    return array.astype(SAMPLE_DTYPE).tobytes()
+    return array.astype(DTYPES[datatype_of(stream, array)]).tobytes()
 
 
 def _now_utc() -> str:

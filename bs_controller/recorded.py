@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -22,12 +22,15 @@ from msgspec import Meta
 
 from protocol.journal import Record, fault_in_rest, intact_records
 
-Samples = npt.NDArray[np.complex64]
+Samples = npt.NDArray[np.complex64] | npt.NDArray[np.float64]
+Array = npt.NDArray[np.complexfloating] | npt.NDArray[np.float64]
+Datatype = Literal["cf32_le", "rf64_le"]
 
 JOURNAL_FORMAT = "nftestbed-journal"
 JOURNAL_VERSION = 1
 SIGMF_VERSION = "1.2.0"
-SAMPLE_DTYPE = np.dtype("<c8")
+#: The names are those of SigMF.
+DTYPES: Mapping[Datatype, np.dtype[np.generic]] = {"cf32_le": np.dtype("<c8"), "rf64_le": np.dtype("<f8")}
 STREAM_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 Size = Annotated[int, Meta(ge=0)]
@@ -37,18 +40,34 @@ class RecordingError(Exception):
     """A run cannot be recorded or read; the text says which file, and why."""
 
 
-class StoredArray(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where an array of a record lies: in which stream, from which byte, and the CRC-32 of its bytes."""
+class StoredArray(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Where an array of a record lies: in which stream, from which byte, of which numbers, and the CRC-32 of its bytes."""
 
     stream: Annotated[str, Meta(pattern=STREAM_PATTERN)]
     offset_bytes: Size
     shape: Annotated[tuple[Size, ...], Meta(max_length=8)]
     crc32: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$")]
+    datatype: Datatype = "cf32_le"
 
     @property
     def size_bytes(self) -> int:
         """Return the length of the array in its stream."""
-        return int(np.prod(self.shape, dtype=object)) * SAMPLE_DTYPE.itemsize
+        return int(np.prod(self.shape, dtype=object)) * DTYPES[self.datatype].itemsize
+
+
+def datatype_of(stream: str, array: Array) -> Datatype:
+    """Return as what the numbers of an array are stored.
+
+    Raises
+    ------
+    TypeError
+        If they are neither complex nor float64.
+    """
+    if np.iscomplexobj(array):
+        return "cf32_le"
+    if array.dtype == np.float64:
+        return "rf64_le"
+    raise TypeError(f"expected complex or float64 samples for stream {stream}, got {array.dtype}")
 
 
 def data_path(run: Path, stream: str) -> Path:
@@ -56,12 +75,12 @@ def data_path(run: Path, stream: str) -> Path:
     return run / "iq" / f"{stream}.sigmf-data"
 
 
-def sigmf_meta(stream: str) -> bytes:
+def sigmf_meta(stream: str, datatype: Datatype) -> bytes:
     """Return the SigMF metadata that make the raw samples of a stream readable to others."""
     description = f"Stream {stream} of a testbed run: arrays of the journal's records, one after the other. "
     meta = {
         "global": {
-            "core:datatype": "cf32_le",
+            "core:datatype": datatype,
             "core:version": SIGMF_VERSION,
             "core:num_channels": 1,
             "core:description": description + "Samples are subcarriers, not instants: there is no sample rate.",
@@ -91,29 +110,35 @@ class RecordedRun:
     truth_torn_bytes: int
 
     def samples(self, record: Mapping[str, object]) -> dict[str, Samples]:
-        """Return the arrays of a record by stream name, each in the shape in which it was appended, complex64.
+        """Return the arrays of a record by stream name, complex64 or float64, each in the shape in which it was appended.
 
         Raises
         ------
         RecordingError
             If the raw samples are missing or damaged.
         """
-        return {array.stream: self._array(array, record) for array in stored_arrays(record)}
+        return samples_of(self.path, record)
 
-    def _array(self, array: StoredArray, record: Mapping[str, object]) -> Samples:
-        path = data_path(self.path, array.stream)
-        try:
-            with path.open("rb") as file:
-                file.seek(array.offset_bytes)
-                available = path.stat().st_size - array.offset_bytes
-                data = file.read(array.size_bytes) if available >= array.size_bytes else b""
-        except OSError as error:
-            raise RecordingError(f"{path}: expected raw samples, got: {error.strerror}") from error
-        found = f"{zlib.crc32(data):08x}"
-        if len(data) != array.size_bytes or found != array.crc32:
-            place = f"{array.size_bytes} bytes at {array.offset_bytes} of record {record.get('seq')}"
-            raise RecordingError(f"{path}: expected CRC32 {array.crc32} of {place}, got {found} of {len(data)} bytes")
-        return np.frombuffer(data, dtype=SAMPLE_DTYPE).reshape(array.shape)
+
+def samples_of(run: Path, record: Mapping[str, object]) -> dict[str, Samples]:
+    """Return the arrays of a record of a run directory; see `RecordedRun.samples`."""
+    return {array.stream: _array(run, array, record) for array in stored_arrays(record)}
+
+
+def _array(run: Path, array: StoredArray, record: Mapping[str, object]) -> Samples:
+    path = data_path(run, array.stream)
+    try:
+        with path.open("rb") as file:
+            file.seek(array.offset_bytes)
+            available = path.stat().st_size - array.offset_bytes
+            data = file.read(array.size_bytes) if available >= array.size_bytes else b""
+    except OSError as error:
+        raise RecordingError(f"{path}: expected raw samples, got: {error.strerror}") from error
+    found = f"{zlib.crc32(data):08x}"
+    if len(data) != array.size_bytes or found != array.crc32:
+        place = f"{array.size_bytes} bytes at {array.offset_bytes} of record {record.get('seq')}"
+        raise RecordingError(f"{path}: expected CRC32 {array.crc32} of {place}, got {found} of {len(data)} bytes")
+    return np.frombuffer(data, dtype=DTYPES[array.datatype]).reshape(array.shape)
 
 
 def stored_arrays(record: Mapping[str, object]) -> list[StoredArray]:
@@ -150,15 +175,11 @@ def open_run(path: Path, *, writable: bool = False) -> RecordedRun:
 
 
 def _read(path: Path) -> RecordedRun:
-    document, config_text = _document(path / "run.json"), _bytes(path / "config.yaml").decode("utf-8", "replace")
+    document, config_text = document_of(path), config_text_of(path)
     records, torn_bytes = _journal(path / "journal.jsonl")
     has_truth = (path / "truth.jsonl").exists()
     truth, truth_torn_bytes = _journal(path / "truth.jsonl") if has_truth else ([], 0)
-    if not records or records[0].get("format") != JOURNAL_FORMAT or records[0].get("version") != JOURNAL_VERSION:
-        found = records[0] if records else "no intact line"
-        raise RecordingError(
-            f"{path}/journal.jsonl:1: expected a header of {JOURNAL_FORMAT} {JOURNAL_VERSION}, got {found}"
-        )
+    require_header(path / "journal.jsonl", records[0] if records else None)
     return RecordedRun(
         path=path,
         config_text=config_text,
@@ -170,6 +191,18 @@ def _read(path: Path) -> RecordedRun:
         truth=truth,
         truth_torn_bytes=truth_torn_bytes,
     )
+
+
+def require_header(journal: Path, record: Record | None) -> None:
+    """Refuse a journal whose first record, if any, is not the header of a run."""
+    if record is None or record.get("format") != JOURNAL_FORMAT or record.get("version") != JOURNAL_VERSION:
+        found = "no intact line" if record is None else record
+        raise RecordingError(f"{journal}:1: expected a header of {JOURNAL_FORMAT} {JOURNAL_VERSION}, got {found}")
+
+
+def config_text_of(run: Path) -> str:
+    """Return the resolved configuration of a run directory."""
+    return _bytes(run / "config.yaml").decode("utf-8", "replace")
 
 
 def _missing(records: list[Record]) -> int:
@@ -184,7 +217,9 @@ def _bytes(path: Path) -> bytes:
         raise RecordingError(f"{path}: expected a file of a run, got: {error.strerror}") from error
 
 
-def _document(path: Path) -> Mapping[str, object]:
+def document_of(run: Path) -> Mapping[str, object]:
+    """Return ``run.json`` of a run directory."""
+    path = run / "run.json"
     try:
         document = json.loads(_bytes(path))
     except ValueError as error:

@@ -2,6 +2,8 @@
 
 from dataclasses import asdict
 
+import msgspec
+
 from bs_controller.jobs import Job, Reason
 from bs_controller.sweeps import (
     Answer,
@@ -66,14 +68,21 @@ def fix_record(job: Job, fix: Fix, now_s: float) -> Record:
         "ue": job.ue,
         "scheme": job.plan.label,
         "round": job.plan.round,
+        **found_record(fix),
+        "epochs": list(job.epochs),
+        "latency_ms": 1e3 * (now_s - job.started_s),
+        "sweep_latency_ms": list(job.sweep_latency_ms),
+    }
+
+
+def found_record(fix: Fix) -> Record:
+    """Return what a scheme found, without who was located and how long it took."""
+    return {
         "range_m": fix.range_m,
         "angle_rad": fix.angle_rad,
         "sweeps": fix.sweeps,
         "targets": [asdict(target) for target in fix.targets],
         **{name: _known(getattr(fix, name)) for name in ("covariance", "visibility", "fit", "integrity", "delay")},
-        "epochs": list(job.epochs),
-        "latency_ms": 1e3 * (now_s - job.started_s),
-        "sweep_latency_ms": list(job.sweep_latency_ms),
     }
 
 
@@ -85,6 +94,14 @@ def failure_record(job: Job, reason: Reason, text: str) -> Record:
     """Return the record of a scheme that ended without a fix."""
     scheme, number = job.plan.label, job.plan.round
     return {"kind": "failure", "ue": job.ue, "scheme": scheme, "round": number, "reason": reason.value, "text": text}
+
+
+def opened_record(hello: msg.Hello) -> Record:
+    """Return the record of a peer that came; that of a radio says what its front end can do."""
+    record = peer_record(hello.name, "opened", f"{hello.role}, {hello.software}")
+    if isinstance(hello.capabilities, msg.RadioCapabilities):
+        record["front_end"] = msgspec.to_builtins(hello.capabilities.front_end)
+    return record
 
 
 def peer_record(name: str, event: str, text: str) -> Record:

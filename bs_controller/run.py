@@ -36,6 +36,7 @@ class Run:
         self.finished = False
         self._facts = facts
         self._section = section
+        self._began_s = now_s
         self._patient = patient  # wait for ever for peers that never came
         self._kinds: dict[str, tuple[msg.FeedbackKind, ...]] = {}
         self._jobs = {ue: Job(ue, Plans(schemes, section.rounds)) for ue in section.ues}
@@ -69,7 +70,7 @@ class Run:
 
     def peer_opened(self, hello: msg.Hello, now_s: float) -> None:
         """Take note that a peer has an open session."""
-        self._keep(records.peer_record(hello.name, "opened", f"{hello.role}, {hello.software}"))
+        self._keep(records.opened_record(hello), now_s)
         if isinstance(hello.capabilities, msg.RadioCapabilities):
             self._radio, self._limits, self._radio_came = hello.name, hello.capabilities.front_end, True
         elif hello.name in self._jobs:
@@ -83,7 +84,7 @@ class Run:
 
     def peer_closed(self, name: str, reason: str, now_s: float) -> None:
         """Take note that a peer's session ended; its requests wait for its return."""
-        self._keep(records.peer_record(name, "closed", reason))
+        self._keep(records.peer_record(name, "closed", reason), now_s)
         self.counters["peers_lost"] += 1
         if name == self._radio:
             self._radio, self._radio_absent_since_s = None, now_s
@@ -94,9 +95,9 @@ class Run:
             if job.stage is Stage.ON_AIR:
                 self._requeue(job)
 
-    def peer_fault(self, name: str, clause: str, text: str) -> None:
+    def peer_fault(self, name: str, clause: str, text: str, now_s: float) -> None:
         """Take note that something a peer sent was refused."""
-        self._keep(records.peer_record(name, "refused", f"{text} (SPEC {clause})"))
+        self._keep(records.peer_record(name, "refused", f"{text} (SPEC {clause})"), now_s)
 
     def _begin(self, job: Job, now_s: float) -> None:
         if job.begin_next(now_s):
@@ -117,7 +118,7 @@ class Run:
                 job.want(result.request, now_s)
                 self._require_kind(job, now_s)
             case Found():
-                self._keep(records.fix_record(job, result.fix, now_s))
+                self._keep(records.fix_record(job, result.fix, now_s), now_s)
                 self._begin(job, now_s)
             case Broken():
                 self._fail(job, Reason.SCHEME_FAILED, result.text, now_s)
@@ -131,7 +132,7 @@ class Run:
 
     def _fail(self, job: Job, reason: Reason, text: str, now_s: float) -> None:
         self.counters["failures"] += 1
-        self._keep(records.failure_record(job, reason, text))
+        self._keep(records.failure_record(job, reason, text), now_s)
         self._begin(job, now_s)
 
     # --- the air -----------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ class Run:
         except PeerFaultError as fault:
             stale = fault.clause == "5.3"
             self.counters["refused_stale" if stale else "refused_reports"] += 1
-            self.peer_fault(name, fault.clause, fault.text)
+            self.peer_fault(name, fault.clause, fault.text, now_s)
             self._commands.append(Send(name=name, message=msg.Refusal(clause=fault.clause, text=fault.text[:1024])))
 
     def _current(self, epoch: int) -> Transmission:
@@ -238,7 +239,7 @@ class Run:
             return  # said again because our request was
         air.ready = ready
         configure_ms = 1e3 * (now_s - air.asked_s)
-        self._keep(records.sweep_record(air.epoch, air.request, list(air.waiting), ready, configure_ms))
+        self._keep(records.sweep_record(air.epoch, air.request, list(air.waiting), ready, configure_ms), now_s)
         air.sent_s = now_s
         for ue, request in air.waiting.items():
             if isinstance(request, Sweep):
@@ -268,7 +269,7 @@ class Run:
         del air.waiting[ue]
         job.answered(air.epoch, now_s)
         record = records.answer_record(job, air.epoch, answer, 1e3 * (now_s - air.sent_s))
-        self._keep(record, samples if self._section.record_samples else {})
+        self._keep(record, now_s, samples if self._section.record_samples else {})
         self._advance(job, answer)
         self._end_if_answered()
 
@@ -346,10 +347,11 @@ class Run:
             while job.abandoned is not None and not job.done and left:
                 left -= 1
                 self.counters["failures"] += 1
-                self._keep(records.failure_record(job, *job.abandoned))
+                self._keep(records.failure_record(job, *job.abandoned), now_s)
                 job.skip(now_s)
 
-    def _keep(self, record: Record, samples: Mapping[str, Samples] | None = None) -> None:
+    def _keep(self, record: Record, now_s: float, samples: Mapping[str, Samples] | None = None) -> None:
+        record["time_s"] = round(now_s - self._began_s, 6)
         self._commands.append(Keep(record=record, samples=samples or {}))
 
 
@@ -358,12 +360,12 @@ def _same(left: Sweep | Sounding | None, right: Sweep | Sounding | None) -> bool
 
 
 def _samples(report: Report) -> dict[str, Samples]:
-    """Return what a report has to record, by stream; recordings hold complex samples, so that powers become such."""
+    """Return what a report has to record, by stream: the very numbers that its scheme is sent."""
     match report:
         case msg.ComplexReport():
             return {"report": report.samples.astype(np.complex64, copy=False)}
         case msg.PowerReport():
-            return {"power": report.power_w.astype(np.complex64)}
+            return {"power": report.power_w.astype(np.float64, copy=False)}
         case _:
             return {}
 

@@ -17,8 +17,9 @@ from bs_controller.inference import Model, Runner, sha256_of
 from bs_controller.model_metadata import ModelError, ModelMetadata, metadata_from_props
 from bs_controller.representations import OUTPUTS, representation
 from bs_controller.schemes.network import REPRESENTATION_OF_PLAN
+from deploy.executors import local_executor
 from deploy.model_card import STUDIES, Timing, card_text, schemes_with
-from deploy.study import ChunkError, local_executor, run_study
+from deploy.study import ChunkError, run_study
 from deploy.study_file import Study, read_study
 from deploy.study_report import study_progress
 from deploy.study_store import StoreError, SummaryRow, opened_store

@@ -6,8 +6,9 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from deploy.executors import cluster_executor, local_executor
 from deploy.output import output_console, print_json
-from deploy.study import ChunkError, cluster_executor, default_directory, local_executor, run_study
+from deploy.study import ChunkError, default_directory, run_study
 from deploy.study_file import Study, read_study
 from deploy.study_report import print_summary, study_progress
 from deploy.study_store import StoreError, StudyStore, SummaryRow, opened_store

@@ -2,7 +2,7 @@
 
 Each part is put under its name whole and on disk, so that a killed study leaves parts that are complete or not there. A
 folder belongs to one study and one version of the software; anything else is refused, for mixed numbers would look like
-any others. The only importer of pyarrow.
+any others. The only importer of pyarrow beside `deploy.export.parquet`.
 """
 
 import contextlib

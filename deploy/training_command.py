@@ -7,7 +7,7 @@ import typer
 
 from bs_controller.training.export import ExportError
 from bs_controller.training.fitting import CheckpointError
-from deploy.study import local_executor
+from deploy.executors import local_executor
 from deploy.training_run import Training, trained
 
 

@@ -6,7 +6,7 @@ could not be taken. What follows the last intact line is a torn tail if no intac
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
 
 Record = dict[str, object]
 
@@ -68,6 +68,64 @@ def intact_records(data: bytes) -> tuple[list[Record], int]:
         records.append(record)
         valid_bytes, last_seq = valid_bytes + len(line), seq
     return records, valid_bytes
+
+
+class DamagedJournalError(ValueError):
+    """A journal is damaged elsewhere than at its end; `line` counts from one."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+def streamed_records(lines: Iterable[bytes]) -> Generator[Record, None, int]:
+    """Yield what `intact_records` returns, one record at a time, and return the length of the torn tail in bytes.
+
+    Parameters
+    ----------
+    lines
+        The lines of a journal, newlines included; the last may lack its own.
+
+    Raises
+    ------
+    DamagedJournalError
+        Where `fault_in_rest` tells of damage; all records before were yielded by then.
+    """
+    last_seq, rest = -1, iter(lines)
+    for number, line in enumerate(rest, 1):
+        record = _next_record(line, last_seq)
+        if record is None:
+            return len(line) + _torn_bytes(rest, line, number)
+        last_seq = _seq(record)
+        yield record
+    return 0
+
+
+def _next_record(line: bytes, last_seq: int) -> Record | None:
+    """Return the record of a line that follows one with that `seq`, if it is intact."""
+    try:
+        record = record_from_line(line)
+    except ValueError:
+        return None
+    return record if line.endswith(b"\n") and _seq(record) > last_seq else None
+
+
+def _seq(record: Record) -> int:
+    seq = record["seq"]
+    assert isinstance(seq, int)  # noqa: S101 - an intact line has one
+    return seq
+
+
+def _torn_bytes(rest: Iterable[bytes], first: bytes, number: int) -> int:
+    """Return the length of the lines after the first of a tail, of which none may be intact."""
+    fault, torn_bytes = fault_in_rest(first), 0
+    if fault is not None:
+        raise DamagedJournalError(number, fault)
+    for line in rest:
+        torn_bytes += len(line)
+        if fault_in_rest(line) is not None:
+            raise DamagedJournalError(number, _fault(first))
+    return torn_bytes
 
 
 def _lines(data: bytes) -> list[bytes]:

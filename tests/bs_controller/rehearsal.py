@@ -25,6 +25,7 @@ from bs_controller.sweeps import (
 )
 from protocol import messages as msg
 from protocol.testbed import FrontEndLimits, Setting, TestbedFacts, default_facts
+from ue_agent.measure import report_from_samples
 
 #: 64 subcarriers and 16 elements: rules look at shapes alone, so that the smallest testbed tells as much as the largest
 FACTS = default_facts(subcarriers=64, elements=16, uplink_subcarriers=4)
@@ -280,3 +281,20 @@ class Rehearsal:
         self.advances.append(command)
         result = step(command.localization, command.answer)
         self.run.stepped(command.ue, command.localization, result, self.now_s)
+
+
+@dataclass
+class Noisy(Rehearsal):
+    """A rehearsal whose UEs report noise, so that no two reports are alike."""
+
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
+
+    def report(self, ue: str, measure: msg.Measure) -> msg.Message:
+        count = self.facts.downlink.grid.count
+        samples = self.rng.standard_normal(count) + 1j * self.rng.standard_normal(count)
+        return report_from_samples(measure.kind, measure.epoch, samples, measure.groups)
+
+    def snapshot(self, epoch: int) -> msg.Snapshot:
+        shape = super().snapshot(epoch).samples.shape
+        samples = self.rng.standard_normal(shape) + 1j * self.rng.standard_normal(shape)
+        return msg.Snapshot(epoch=epoch, samples=samples.astype(np.complex64))

@@ -73,6 +73,24 @@ def test_arrays_come_back_as_they_were_in_their_shapes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found["ue-a"], array[0].astype(np.complex64))
 
 
+def test_float64_comes_back_bit_for_bit_and_its_stream_says_what_it_is(tmp_path: Path) -> None:
+    power_w = np.array([1e-300, 1 / 3, 5e-324])  # none of them is a single-precision number
+    recorder = recorder_of(run_at(tmp_path / "run"))
+    recorder.append({"kind": "report"}, {"power": power_w})
+    recorder.close()
+    run = open_run(tmp_path / "run")
+    assert run.samples(run.records[0])["power"].tobytes() == power_w.tobytes()
+    assert '"core:datatype": "rf64_le"' in (tmp_path / "run" / "iq" / "power.sigmf-meta").read_text()
+
+
+def test_stream_holds_numbers_of_one_type(tmp_path: Path) -> None:
+    recorder = recorder_of(run_at(tmp_path / "run"))
+    recorder.append({}, {"power": np.ones(2)})
+    with pytest.raises(ValueError, match="expected rf64_le in stream power, got cf32_le"):
+        recorder.append({}, {"power": np.ones(2, np.complex64)})
+    recorder.close()
+
+
 def test_array_changed_after_append_is_recorded_as_it_was(tmp_path: Path) -> None:
     recorder = recorder_of(run_at(tmp_path / "run"))
     array = np.ones(4, np.complex64)
@@ -137,7 +155,7 @@ def test_append_after_close_is_counted_and_not_taken(tmp_path: Path) -> None:
         ({"seq": 3}, {}),
         ({"arrays": []}, {}),
         ({}, {"../x": np.ones(1, complex)}),
-        ({}, {"real": np.ones(1)}),
+        ({}, {"single": np.ones(1, np.float32)}),
     ],
 )
 def test_record_that_cannot_be_stored_is_the_callers_error_and_leaves_no_trace(

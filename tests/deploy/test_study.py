@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from bs_controller import CbsBtOptions, CbsOptions
 from deploy.cli import app
-from deploy.study import ChunkError, chunks, cluster_executor, local_executor, run_study
+from deploy.executors import cluster_executor, local_executor
+from deploy.study import ChunkError, chunks, run_study
 from deploy.study_file import Study, read_study, scheme_label
 from deploy.study_store import StoreError, SummaryRow, opened_store
 from deploy.study_users import Chunk, Located, located_users
@@ -25,7 +26,8 @@ from tests.deploy.studies import DEMO, ROOT, TEXT, written
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from deploy.study import local_executor, run_study
+from deploy.executors import local_executor
+from deploy.study import run_study
 from deploy.study_file import read_study
 from deploy.study_store import opened_store
 
