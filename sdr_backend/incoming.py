@@ -40,7 +40,8 @@ class Incoming:
         """Return at most `count` samples up to the next gap; none if there are none."""
         overrun = self._parts[0][0] if self._parts and count > 0 else 0
         self.position += overrun
-        first, taken = self.position, []
+        first = self.position
+        taken: list[Samples] = []
         while self._parts and count > 0 and (not taken or not self._parts[0][0]):
             _, samples = self._parts.popleft()
             if samples.size > count:

@@ -1,8 +1,8 @@
 """The radio driver ``file``: samples from a SigMF recording and into one, as others can open it (shell).
 
 A recording is a pair ``NAME.sigmf-meta`` and ``NAME.sigmf-data`` of one channel of complex float32, little-endian. What is
-transmitted is on disk before the call returns, and the metadata stand there from the beginning, so that a killed writer leaves a
-sound recording. A recording that still grows is followed; at its end nothing comes any more.
+transmitted is on disk before the call returns, and the metadata are from the beginning, so that a killed writer leaves a sound
+recording. A recording that still grows is followed; at its end nothing comes any more.
 """
 
 import datetime

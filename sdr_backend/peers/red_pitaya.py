@@ -1,8 +1,8 @@
 """A Red Pitaya of software: what SoapySDR's module ``redpitaya`` talks to, on a loopback TCP port (shell).
 
 ``python -m sdr_backend.peers.red_pitaya --port 1001``, then ``args: "driver=redpitaya,addr=127.0.0.1,port=1001"``. A device is
-four connections. The first little-endian uint32 of each is its role: receive control 0, receive data 1, transmit control 2, transmit
-data 3. Control words follow: frequency in Hz, or with 1 in the top four bits the index of a sample rate; data are complex64.
+four connections. The first little-endian uint32 of each is its role: receive control 0, receive data 1, transmit control 2,
+transmit data 3. Control words follow: frequency in Hz, or with 1 in the top four bits the index of a sample rate; data are complex64.
 What is transmitted comes back at the sample rate of the receiver, with zeros where nothing is transmitted.
 """
 
@@ -52,6 +52,7 @@ class RedPitaya:
     rate_hz: dict[Role, float] = field(default_factory=dict)
     _waiting: deque[bytes] = field(default_factory=deque)
     _waiting_bytes: int = 0
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
     _listener: asyncio.StreamWriter | None = None
 
     async def serve(self, port: int, on_ready: Callable[[int], None]) -> None:
@@ -102,8 +103,9 @@ class RedPitaya:
             elif len(data) == len(rest):
                 return
             rest = data[whole:]
-            while self._waiting_bytes > WAITING_BYTES:
-                await asyncio.sleep(TICK_S)
+            if self._waiting_bytes > WAITING_BYTES:
+                self._room.clear()
+                await self._room.wait()
 
     async def _radiate(self) -> None:
         """Send what is due by the sample clock; samples that nobody takes in time are gone, as on the air."""
@@ -131,6 +133,8 @@ class RedPitaya:
                 self._waiting.appendleft(part[used:].tobytes())
             self._waiting_bytes -= WIRE.itemsize * used
             done += used
+        if self._waiting_bytes <= WAITING_BYTES:
+            self._room.set()
         return samples
 
 
