@@ -35,7 +35,6 @@ class RadioProcess:
         front_end = opened_front_end(section.front_end.driver, context)
         self._server = RadioServer(shared, front_end.limits)
         self._settle_s = front_end.limits.settle_s
-        self._sessions = 0
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[None] = self._loop.create_future()
         hello = Hello(
@@ -72,13 +71,12 @@ class RadioProcess:
             self._transmitter.close()
             logger.info("sent: %s; asked: %s", dict(self._transmitter.counters), dict(self._server.counters))
 
-    def _in_loop(self, callback: Callable[..., None]) -> Callable[..., None]:
+    def _in_loop(self, callback: Callable[..., None]) -> Callable[..., object]:
         """Return what calls back in the event loop's thread."""
         return partial(self._loop.call_soon_threadsafe, callback)
 
     def _begin_anew(self) -> None:
-        """Forget the session before, answers that are still to be sent included (SPEC 5.1.3)."""
-        self._sessions += 1
+        """Forget the session before, what is being applied included (SPEC 5.1.3)."""
         self._server.reset()
         self._transmitter.silence()
 
@@ -89,14 +87,11 @@ class RadioProcess:
         elif answer is not None:
             self._control.send(answer)
 
-    def _on_applied(self, epoch: int, loaded: Sequence[PilotSetting]) -> None:
-        answer = self._server.applied(epoch, loaded)
-        if answer is not None:
-            self._loop.call_later(self._settle_s, self._send, answer, self._sessions)
+    def _on_applied(self, command: Apply, loaded: Sequence[PilotSetting]) -> None:
+        self._loop.call_later(self._settle_s, self._on_settled, command, loaded)
 
-    def _send(self, answer: Message, session: int) -> None:
-        """Send an answer, unless the session that asked for it has given way to another."""
-        if session == self._sessions:
+    def _on_settled(self, command: Apply, loaded: Sequence[PilotSetting]) -> None:
+        for answer in self._server.applied(command, loaded):
             self._control.send(answer)
 
     def _on_failed(self, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """Rules of the radio role over real radios (SPEC 5, 6): what is to be put on the air, and what is answered.
 
-Messages in, answers and commands out; no device, no clock. A setting is answered when the front end has taken it, as its driver
-says; until then it is not asked for twice. There is no uplink receiver yet: every `capture` is declined.
+Messages in, answers and commands out; no device, no clock. A setting is answered when it is on the air and the front end has
+settled, once for each time that it was asked for; the front end is asked once. There is no uplink receiver yet: every `capture` is declined.
 """
 
 from collections import Counter, OrderedDict
@@ -34,12 +34,14 @@ class RadioServer:
         self._facts, self._limits = facts, limits
         self._newest_epoch = 0
         self._applying: dict[int, Apply] = {}
+        self._asked: Counter[int] = Counter()  # how often, by epoch, what is being applied
         self._answers: OrderedDict[int, Message] = OrderedDict()
 
     def reset(self) -> None:
         """Forget epochs and answers: a new session may count its epochs anew."""
         self._newest_epoch = 0
         self._applying.clear()
+        self._asked.clear()
         self._answers.clear()
 
     def hear(self, message: Message) -> Message | Apply | None:
@@ -48,6 +50,7 @@ class RadioServer:
             return None
         if message.epoch in self._answers or message.epoch in self._applying:
             self.counters["repeated"] += 1
+            self._asked[message.epoch] += message.epoch in self._applying
             return self._answers.get(message.epoch)
         if message.epoch <= self._newest_epoch:
             self.counters["stale_requests"] += 1
@@ -70,7 +73,7 @@ class RadioServer:
         except ValueError as error:
             return self._remembered(Declined(epoch=message.epoch, clause="6.3", text=str(error)))
         command = Apply(epoch=message.epoch, pilots=tuple(pilots_from_setting(asked, self._limits)))
-        self._applying[message.epoch] = command
+        self._applying[message.epoch], self._asked[message.epoch] = command, 1
         return command
 
     def _check(self, setting: Setting) -> None:
@@ -83,20 +86,22 @@ class RadioServer:
             span_ns = 1e9 * limits.delay_span_s
             raise ValueError(f"delays must lie in 0 .. {span_ns:g} ns, got {1e9 * low_s:g} .. {1e9 * high_s:g} ns")
 
-    def applied(self, epoch: int, loaded: Sequence[PilotSetting]) -> Ready | None:
-        """Take what the front end made of a setting, and return the answer; none if a new session has begun meanwhile."""
-        command = self._applying.pop(epoch, None)
-        if command is None:
-            return None
+    def applied(self, command: Apply, loaded: Sequence[PilotSetting]) -> list[Message]:
+        """Take what the front end made of a setting that is on the air, and return the answers that are due.
+
+        There are none if a new session has begun meanwhile.
+        """
+        if self._applying.get(command.epoch) is not command:  # a new session may use the same epoch
+            return []
+        del self._applying[command.epoch]
         phase_deviation_cycles, delay_deviation_s = deviations(command.pilots, loaded)
         answer = Ready(
-            epoch=epoch,
+            epoch=command.epoch,
             pilots=len(command.pilots),
             phase_deviation_cycles=phase_deviation_cycles,
             delay_deviation_s=delay_deviation_s,
         )
-        self._remembered(answer)
-        return answer
+        return [self._remembered(answer)] * self._asked.pop(command.epoch)
 
     def _remembered(self, answer: Ready | Declined) -> Message:
         self._answers[answer.epoch] = answer

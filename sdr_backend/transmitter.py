@@ -1,8 +1,8 @@
 """What is on the air: a thread that loads, latches and sends one pilot's burst after another (shell).
 
-Bursts begin at multiples of the frame in the radio's counter of samples. A front end need know nothing of samples: a pilot is loaded and
-latched when the burst before has left, and its own burst comes no earlier than the front end has settled. Zeros are left to the
-radio.
+Bursts begin at multiples of the frame in the radio's counter of samples. A front end need know nothing of samples: a pilot
+is loaded and latched when the burst before has left, and its own burst comes no earlier than the front end has settled. Zeros
+are left to the radio.
 """
 
 import logging
@@ -29,8 +29,8 @@ LAST_BURST_S = 1.0  # what a burst that cannot be recalled may take to leave
 class Transmitter:
     """The air's side of a radio process.
 
-    `on_applied` is called with an epoch and what the front end made of its pilots, `on_failed` when a device is lost for good; both
-    from the transmitter's own thread.
+    `on_applied` is called with a command and what the front end made of its pilots, `on_failed` when a device is lost for
+    good; both from the transmitter's own thread.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class Transmitter:
         radio: Radio,
         front_end: FrontEnd,
         modulator: Modulator,
-        on_applied: Callable[[int, Sequence[PilotSetting]], None],
-        on_failed: Callable[[Exception], None],
+        on_applied: Callable[[Apply, Sequence[PilotSetting]], object],
+        on_failed: Callable[[Exception], object],
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._radio, self._front_end, self._modulator = radio, front_end, modulator
@@ -83,9 +83,8 @@ class Transmitter:
             self._on_air = command
             if command is not None:
                 self._begin(command)
-        else:
+        elif self._radio.drain(LOOK_S):  # a pilot's setting holds until its burst has left
             self._send(self._on_air)
-            self._wait_until_sent()
 
     def _recall(self) -> None:
         """Have nothing of the last setting on the air any more."""
@@ -97,7 +96,7 @@ class Transmitter:
     def _begin(self, command: Apply) -> None:
         loaded = [self._front_end.load(pilot) for pilot in command.pilots]
         self._send(command)
-        self._on_applied(command.epoch, loaded)
+        self._on_applied(command, loaded)
 
     def _send(self, command: Apply) -> None:
         """Have one burst sent, and go to the next pilot; a burst that is too late is tried again with a longer lead."""
@@ -123,8 +122,3 @@ class Transmitter:
         frame = self._modulator.layout.frame_samples
         earliest = self._radio.transmitted + self._lead + math.ceil(settle_s * self._radio.rate_hz)
         return -(-earliest // frame) * frame
-
-    def _wait_until_sent(self) -> None:
-        while not (self._closing.is_set() or self._radio.drain(LOOK_S)):
-            if not self._commands.empty():
-                return

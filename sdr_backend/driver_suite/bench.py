@@ -19,8 +19,8 @@ PART = 4096  # samples that are asked for at once
 class RadioBench:
     """A radio driver on the bench.
 
-    `loopback` says that what is transmitted is received, up to a complex gain and with an error of at most `tolerance` times its
-    amplitude; `restart` kills the other side and starts it again.
+    `loopback` says that what is transmitted is received, up to a complex gain and with an error of at most `tolerance` times
+    its amplitude; `restart` kills the other side and starts it again.
     """
 
     driver: str

@@ -2,8 +2,8 @@
 
 ``python -m sdr_backend.peers.red_pitaya --port 1001``, then ``args: "driver=redpitaya,addr=127.0.0.1,port=1001"``. A device is
 four connections. The first little-endian uint32 of each is its role: receive control 0, receive data 1, transmit control 2,
-transmit data 3. Control words follow: frequency in Hz, or with 1 in the top four bits the index of a sample rate; data are complex64.
-What is transmitted comes back at the sample rate of the receiver, with zeros where nothing is transmitted.
+transmit data 3. Control words follow: frequency in Hz, or with 1 in the top four bits the index of a sample rate; data
+are complex64. What is transmitted comes back at the sample rate of the receiver, with zeros where nothing is transmitted.
 """
 
 import argparse
