@@ -1,7 +1,8 @@
 """Rules of the radio role over real radios (SPEC 5, 6): what is to be put on the air, and what is answered.
 
 Messages in, answers and commands out; no device, no clock. A setting is answered when it is on the air and the front end has
-settled, once for each time that it was asked for; the front end is asked once. There is no uplink receiver yet: every `capture` is declined.
+settled, once for each time that it was asked for; the front end is asked once. There is no uplink receiver yet: every `capture`
+is declined.
 """
 
 from collections import Counter, OrderedDict
