@@ -13,6 +13,7 @@ from sdr_backend.radio import Radio, Samples, opened_radio
 
 PATIENCE_S = 20.0  # for what must come at last, on a machine that is busy
 PART = 4096  # samples that are asked for at once
+EXACT = 1e-6  # of a driver that passes on floats: the gain is an estimate; converters of 12 bits need 1e-2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class RadioBench:
     driver: str
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     loopback: bool = False
-    tolerance: float = 1e-6  # of a driver that passes on floats; converters of 12 bits need 1e-2
+    tolerance: float = EXACT
     restart: Callable[[], None] | None = None
 
     @contextmanager

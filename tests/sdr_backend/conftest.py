@@ -1,5 +1,7 @@
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from sdr_backend.radio import RadioError
 from sdr_backend.soapy_binding import soapy_binding
+from tests.sdr_backend.keeping import Keep
 
 
 @pytest.fixture
@@ -37,3 +40,9 @@ def red_pitaya_module() -> None:
         pytest.skip(str(error))
     if not any("redpitaya" in path.lower() for path in soapy.listModules()):
         pytest.skip("SoapySDR has no module for Red Pitayas (apt-get install soapysdr-module-redpitaya)")
+
+
+@pytest.fixture
+def kept() -> Iterator[Keep]:
+    with ExitStack() as stack:
+        yield Keep(stack)
