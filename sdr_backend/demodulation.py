@@ -88,7 +88,7 @@ class Demodulator:
             None if there is no burst, it is not all there or its tag cannot be read.
         """
         window = self._placed(samples, repeats)
-        if window < 0 or window + self._layout.burst_samples > samples.size:
+        if window + self._starts[0] < 0 or window + self._layout.burst_samples > samples.size:
             return None
         offset, symbols = self._symbols(samples, window)
         strongest, tag = self._tag(symbols)
