@@ -83,7 +83,8 @@ def direct_backprojection(
 def zadoff_chu(root: int, count: int) -> ComplexArray:
     """Zadoff-Chu sequence by its definition, ``(count,)``."""
     m = np.arange(count)
-    return np.exp(-1j * np.pi * root * m * (m + count % 2) / count)
+    sequence: ComplexArray = np.exp(-1j * np.pi * root * m * (m + count % 2) / count)
+    return sequence
 
 
 def ofdm_symbol(spectrum: ComplexArray, prefix: int) -> ComplexArray:
@@ -99,13 +100,15 @@ def through_paths(samples: ComplexArray, paths: list[tuple[int, complex]], carri
     received = np.zeros(samples.size + max(delay for delay, _ in paths), dtype=np.complex128)
     for delay, gain in paths:
         received[delay : delay + samples.size] += gain * samples
-    return received * np.exp(2j * np.pi * carrier_cycles * np.arange(received.size))
+    received *= np.exp(2j * np.pi * carrier_cycles * np.arange(received.size))
+    return received
 
 
 def response_of_paths(paths: list[tuple[int, complex]], count: int) -> ComplexArray:
     """What paths of ``(delay, gain)`` do to each subcarrier, ``(subcarrier,)``."""
     m = np.arange(count)
-    return np.sum([gain * np.exp(-2j * np.pi * m * delay / count) for delay, gain in paths], axis=0)
+    response: ComplexArray = np.sum([gain * np.exp(-2j * np.pi * m * delay / count) for delay, gain in paths], axis=0)
+    return response
 
 
 def repetition_coherence(samples: ComplexArray, place: int, symbol: int) -> float:

@@ -49,7 +49,8 @@ def test_the_default_frame_holds_a_burst_and_a_prefix_of_silence() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"subcarriers": 63}, {"cyclic_prefix": 0}, {"cyclic_prefix": 65}, {"frame_samples": 351}, {"amplitude": 1.1}]
+    "change",
+    [{"subcarriers": 63}, {"cyclic_prefix": 0}, {"cyclic_prefix": 65}, {"frame_samples": 351}, {"amplitude": 1.1}],
 )
 def test_a_layout_that_cannot_be_is_refused(change: dict[str, float]) -> None:
     lengths = {"subcarriers": 64, "cyclic_prefix": 32, "frame_samples": 352, "amplitude": 0.2}

@@ -19,7 +19,8 @@ TIGHT = FrameLayout(subcarriers=256, cyclic_prefix=128, frame_samples=SMALL.burs
 
 
 def noise(rng: np.random.Generator, count: int, power: float) -> ComplexArray:
-    return np.sqrt(power / 2) * rng.standard_normal((count, 2)).view(np.complex128)[:, 0]
+    samples: ComplexArray = np.sqrt(power / 2) * rng.standard_normal((count, 2)).view(np.complex128)[:, 0]
+    return samples
 
 
 def frames(layout: FrameLayout, count: int) -> Samples:
@@ -76,8 +77,8 @@ def test_bursts_back_to_back_are_all_found_where_they_were_sent() -> None:
 def test_each_burst_of_a_stream_is_told_with_its_own_beam_and_the_common_offset() -> None:
     sent = frames(TIGHT, 6).reshape(6, -1)
     received = np.zeros(7 * TIGHT.frame_samples, dtype=np.complex128)
-    for k, burst in enumerate(sent):
-        beam = through_paths(burst.astype(np.complex128), [(0, 1.0), (3 * k, 0.5j), (20 * k, 0.3 * (-1) ** k)], 0.0)
+    for k, samples in enumerate(sent):
+        beam = through_paths(samples.astype(np.complex128), [(0, 1.0), (3 * k, 0.5j), (20 * k, 0.3 * (-1) ** k)], 0.0)
         received[k * TIGHT.frame_samples :][: beam.size] += beam
     received *= np.exp(2j * np.pi * 0.4 / 256 * np.arange(received.size))
     bursts = heard(BurstDetector(TIGHT), received)
@@ -85,7 +86,9 @@ def test_each_burst_of_a_stream_is_told_with_its_own_beam_and_the_common_offset(
     assert {burst.first_index % TIGHT.frame_samples for burst in bursts} == {0}
     m = np.arange(256)
     for k, burst in enumerate(bursts):
-        response = 1 + 0.5j * np.exp(-2j * np.pi * m * 3 * k / 256) + 0.3 * (-1) ** k * np.exp(-2j * np.pi * m * 20 * k / 256)
+        response = (
+            1 + 0.5j * np.exp(-2j * np.pi * m * 3 * k / 256) + 0.3 * (-1) ** k * np.exp(-2j * np.pi * m * 20 * k / 256)
+        )
         phase = np.exp(2j * np.pi * 0.4 / 256 * burst.first_index)
         # the rounding of cf32 over the sum of three paths; see the demodulator's tests
         np.testing.assert_allclose(burst.channel, phase * response, rtol=0, atol=1e-6)
