@@ -163,10 +163,10 @@ def test_noise_alone_gives_no_burst() -> None:
     assert 0 < detector.refused < 60
 
 
-def test_a_tone_as_strong_as_the_bursts_hides_none_of_them() -> None:
+def test_a_tone_ten_decibel_below_the_bursts_hides_none_of_them() -> None:
     samples = frames(SMALL, 5).astype(np.complex128)
-    samples += 0.2 * np.exp(2j * np.pi * 0.0503 * np.arange(samples.size))
-    # a whole number of turns per symbol would be one subcarrier; this one leaks into all
+    # half a turn ahead after each symbol, which counts against the bursts' coherence most
+    samples += 0.2 * 10 ** (-10 / 20) * np.exp(2j * np.pi * 12.5 / 256 * np.arange(samples.size))
     assert pilots(heard(BurstDetector(SMALL), samples)) == list(range(5))
 
 
@@ -196,6 +196,13 @@ def test_beams_with_other_delays_share_the_frame_phase_of_the_first() -> None:
 def test_a_burst_further_off_than_a_prefix_is_locked_to_anew() -> None:
     bursts = heard(BurstDetector(SMALL), stream_over([(0, 1), (128, 1), (129, 1), (0, 1), (257, 1)]))
     assert [(burst.lock, burst.delay_samples) for burst in bursts] == [(1, 0), (1, 128), (2, 0), (3, 0), (4, 0)]
+
+
+def test_delays_count_from_a_frame_that_is_known() -> None:
+    detector = BurstDetector(SMALL)
+    detector.phase.lock_to(5 * SMALL.frame_samples)
+    bursts = heard(detector, stream_over([(40, 1), (3, 1)]))
+    assert [(burst.lock, burst.delay_samples) for burst in bursts] == [(1, 40), (1, 3)]
 
 
 def test_a_phase_that_was_forgotten_is_locked_to_anew() -> None:
