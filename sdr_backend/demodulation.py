@@ -87,13 +87,11 @@ class Demodulator:
         demodulated
             None if there is no burst, it is not all there or its tag cannot be read.
         """
-        window, arrival = self._placed(samples, repeats)
-        if window < 0 or window + self._layout.burst_samples > samples.size:
+        window = self._placed(samples, repeats)
+        if window + self._starts[0] < 0 or window + self._layout.burst_samples > samples.size:
             return None
         offset, symbols = self._symbols(samples, window)
-        known, middles = symbols[_KNOWN], self._middles[_KNOWN]
-        rate_rad = _rate_rad(known, middles)
-        tag = _tag(_stilled(known, middles, rate_rad), symbols[2] * np.exp(-1j * rate_rad * self._middles[2]))
+        strongest, tag = self._tag(symbols)
         if tag is None:
             return None
         symbols[2] *= chips_from_tag(tag, symbols.shape[1])
@@ -101,15 +99,15 @@ class Demodulator:
         spectrum, variance = _mean_and_variance(_stilled(symbols, self._middles, rate_rad))
         return Demodulated(
             tag=tag,
-            arrival=arrival,
+            arrival=window + strongest,
             window=window,
             carrier_offset_spacings=offset + rate_rad / (2 * np.pi),
             spectrum=spectrum,
             noise_variance=variance,
         )
 
-    def _placed(self, samples: Samples, repeats: int) -> tuple[int, int]:
-        """Return the burst's start for which all paths lie within the prefix, and its start on the strongest path."""
+    def _placed(self, samples: Samples, repeats: int) -> int:
+        """Return the start of a burst in whose prefix all paths lie, in the middle where several do."""
         count, prefix = self._layout.subcarriers, self._layout.cyclic_prefix
         first, second = (samples[repeats + k * count :][:count].astype(np.complex128) for k in range(2))
         turn = np.angle(np.vdot(first, second))
@@ -122,9 +120,20 @@ class Demodulator:
         # taps in the order of their delays after the place given, as far before the prefix as behind it
         before = (count - prefix) // 2
         power = np.roll(np.abs(response) ** 2, before)
-        strongest = int(power.argmax())
-        power[power < max(_TAP_OVER_NOISE * noise_power, _TAP_OVER_STRONGEST * power[strongest])] = 0.0
-        return repeats + _middle_of_best_run(power, prefix) - before - prefix, repeats + strongest - before - prefix
+        power[power < max(_TAP_OVER_NOISE * noise_power, _TAP_OVER_STRONGEST * power.max())] = 0.0
+        return repeats + _middle_of_best_run(power, prefix) - before - prefix
+
+    def _tag(self, symbols: ComplexArray) -> tuple[int, Tag | None]:
+        """Return the delay of the strongest path and, if it can be read, the tag."""
+        known, middles = symbols[_KNOWN], self._middles[_KNOWN]
+        rate_rad = _rate_rad(known, middles)
+        reference, variance = _mean_and_variance(_stilled(known, middles, rate_rad))
+        # what comes after the prefix is noise
+        response = scipy.fft.ifft(reference)
+        response[self._layout.cyclic_prefix + 1 :] = 0.0
+        variance *= min(1.0, (self._layout.cyclic_prefix + 1) / response.size)
+        marked = symbols[2] * np.exp(-1j * rate_rad * self._middles[2])
+        return int(np.abs(response).argmax()), _tag_beside(scipy.fft.fft(response), variance, marked)
 
     def _symbols(self, samples: Samples, window: int) -> tuple[float, ComplexArray]:
         """Return the carrier offset in spacings and, without it, the four symbols over the known ones."""
@@ -168,7 +177,8 @@ def _rate_rad(symbols: ComplexArray, middles: Floats) -> float:
 
 
 def _stilled(symbols: ComplexArray, middles: Floats, rate_rad: float) -> ComplexArray:
-    return symbols * np.exp(-1j * rate_rad * middles)[:, np.newaxis]
+    stilled: ComplexArray = symbols * np.exp(-1j * rate_rad * middles)[:, np.newaxis]
+    return stilled
 
 
 def _mean_and_variance(symbols: ComplexArray) -> tuple[ComplexArray, float]:
@@ -179,9 +189,8 @@ def _mean_and_variance(symbols: ComplexArray) -> tuple[ComplexArray, float]:
     return mean, float(residual**2 / ((count - 1) * count * size))
 
 
-def _tag(known: ComplexArray, marked: ComplexArray) -> Tag | None:
-    """Return the tag that a symbol carries beside others through the same channel, if it can be read."""
-    reference, variance = _mean_and_variance(known)
+def _tag_beside(reference: ComplexArray, variance: float, marked: ComplexArray) -> Tag | None:
+    """Return the tag that a symbol carries through a channel known with this variance, if it can be read."""
     # where nothing but noise is heard, its products would drown the few subcarriers that are
     heard = np.maximum(uniform_filter1d(np.abs(reference) ** 2, _NEIGHBOURS, mode="wrap") - variance, 0.0)
     weight = heard / (heard + variance + np.finfo(np.float64).tiny)

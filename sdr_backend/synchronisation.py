@@ -111,12 +111,16 @@ class FramePhase:
             late = (arrival - self._start + self._frame_samples // 2) % self._frame_samples - self._frame_samples // 2
             if abs(late) <= self._tolerance:
                 return arrival - late
-        self._start = arrival
-        self.locks += 1
+        self.lock_to(arrival)
         return arrival
 
+    def lock_to(self, start: int) -> None:
+        """Lock to a frame known to start there, as where transmitter and receiver count the same samples."""
+        self._start = start
+        self.locks += 1
+
     def forget(self) -> None:
-        """Lock anew to the next burst."""
+        """Lock anew to the next burst, as after the receiver's counter began again."""
         self._start = None
 
 

