@@ -83,7 +83,7 @@ def emulator(file: TestbedPath, run_dir: RunDirectory = None) -> None:
     raise typer.Exit(emulator_main(file, run_directory=run_dir))
 
 
-@app.command(epilog="Example: nftestbed sdr deploy/testbeds/software_radio.yaml")
+@app.command(epilog="Example: nftestbed sdr deploy/testbeds/demo.yaml")
 def sdr(file: TestbedPath, run_dir: RunDirectory = None) -> None:
     """Run a radio over the front end and the radio drivers that the file names; it takes the emulator's place.
 

@@ -77,14 +77,16 @@ Came = list[tuple[int, int]]
     count=st.integers(1, 30),
 )
 def test_blocks_put_together_are_what_came_and_gaps_are_between_them(came: Came, count: int) -> None:
-    incoming, index, wanted = Incoming(), 0, {}
+    incoming, index = Incoming(), 0
+    wanted: dict[int, int] = {}
     for lost, size in came:
         incoming.lost(lost)
         index += lost
         incoming.append(numbered(index, size))  # each sample is its own index
         wanted |= {index + offset: index + offset for offset in range(size)}
         index += size
-    got, end = {}, 0
+    end = 0
+    got: dict[int, int] = {}
     while (block := incoming.take(count)).samples.size:
         assert block.first_index == end + block.overrun
         end = block.first_index + block.samples.size
