@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,8 @@ class RadioProcess:
         modulator = Modulator(FrameLayout.of(shared.downlink.grid.count))
         elements = shared.downlink.array.elements
         context = FrontEndContext(elements=elements, options=section.front_end.options, hook=hook)
-        front_end = opened_front_end(section.front_end.driver, context)
+        with _blamed_on(loaded, "front_end"):
+            front_end = opened_front_end(section.front_end.driver, context)
         self._server = RadioServer(shared, front_end.limits)
         self._settle_s = front_end.limits.settle_s
         self._loop = asyncio.get_running_loop()
@@ -48,7 +50,8 @@ class RadioProcess:
         control = loaded.file.links.control
         keys = client_keys(loaded, control, RADIO, CONTROLLER)
         self._control = PeerLink(control, hello, self._on_message, self._begin_anew, MAX_GROUPS, keys=keys)
-        radio = opened_radio(section.radio.driver, section.radio.options)
+        with _blamed_on(loaded, "radio"):
+            radio = opened_radio(section.radio.driver, section.radio.options)
         self._transmitter = Transmitter(
             radio, front_end, modulator, self._in_loop(self._on_applied), self._in_loop(self._on_failed)
         )
@@ -99,10 +102,19 @@ class RadioProcess:
             self._failed.set_exception(RadioError(str(error)))
 
 
+@contextmanager
+def _blamed_on(loaded: LoadedTestbed, key: str) -> Iterator[None]:
+    """Point at a driver in the testbed file that is not there, or has other options."""
+    try:
+        yield
+    except (LookupError, ValueError) as error:
+        raise loaded.error(("sdr_backend", key), str(error)) from error
+
+
 async def _serve(loaded: LoadedTestbed) -> int:
     try:
         process = RadioProcess(loaded)
-    except (LookupError, ValueError, OSError, RadioError) as error:
+    except (ValueError, OSError, RadioError) as error:
         logger.error("cannot start: %s", error)
         return 2
     logger.info("transmitting what the controller asks for")

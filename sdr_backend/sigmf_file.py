@@ -99,8 +99,8 @@ class SigmfFile:
         return self._writer.append(checked_samples(samples), at)
 
     def drain(self, within_s: float) -> bool:
-        """Return at once: what was sent is in the file."""
-        return True
+        """Wait as long as what was sent takes at the sample rate, so that the file grows no faster than time."""
+        return self._writer is None or self._writer.drain(within_s)
 
     def receive(self, count: int, within_s: float) -> Block:
         """Read samples, and wait for more where the recording still grows."""
@@ -144,12 +144,15 @@ def metadata(rate_hz: float, frequency_hz: float | None, began: datetime.datetim
 class _Writer:
     def __init__(self, base: Path, options: SigmfOptions) -> None:
         self.position = 0
+        self._rate_hz = float(options.rate_hz or 0.0)
+        self._ends_s = 0.0
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         base.parent.mkdir(parents=True, exist_ok=True)
         self._file = base.with_name(f"{base.name}.sigmf-data").open("xb")
         try:
             text = json.dumps(
-                metadata(float(options.rate_hz or 0.0), options.frequency_hz, datetime.datetime.now(datetime.UTC)),
+                metadata(self._rate_hz, options.frequency_hz, datetime.datetime.now(datetime.UTC)),
                 indent=2,
             )
             with base.with_name(f"{base.name}.sigmf-meta").open("x", encoding="utf-8") as meta:
@@ -171,10 +174,18 @@ class _Writer:
                 self._file.flush()
             except (OSError, ValueError) as error:  # ValueError: the file was closed
                 raise RadioError(f"{NAME}: {self._file.name}: {error}") from error
+            lasts_s = (first + samples.size - self.position) / self._rate_hz
+            self._ends_s = max(self._ends_s, time.monotonic()) + lasts_s
             self.position = first + samples.size
             return first
 
+    def drain(self, within_s: float) -> bool:
+        left_s = self._ends_s - time.monotonic()
+        self._closing.wait(max(0.0, min(left_s, within_s)))
+        return left_s <= within_s
+
     def close(self) -> None:
+        self._closing.set()
         with self._lock:
             self._file.close()
 

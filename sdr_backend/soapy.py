@@ -17,7 +17,7 @@ from msgspec import Meta
 from protocol.testbed import Positive
 from sdr_backend.drivers import Options, OptionValue, checked_options
 from sdr_backend.incoming import Incoming
-from sdr_backend.radio import Block, LateError, RadioError, Samples, checked_samples
+from sdr_backend.radio import Block, LateError, LostError, RadioError, Samples, checked_samples
 from sdr_backend.soapy_binding import soapy_binding
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class SoapyRadio:
             elif time.monotonic() - since_s > self._options.patience_s:
                 with self._reading:
                     self._open_again("nothing could be sent")
-                raise RadioError(f"{NAME}: expected {self._options.args} to take samples, got {self._text(done)}")
+                raise LostError(f"{NAME}: expected {self._options.args} to take samples, got {self._text(done)}")
             else:
                 self._closing.wait(0.01)  # an error may come at once
 

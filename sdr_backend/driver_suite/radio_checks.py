@@ -1,5 +1,6 @@
 """What every radio driver must do."""
 
+import contextlib
 import threading
 import time
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from sdr_backend.driver_suite.bench import PART, PATIENCE_S, Ear, RadioBench, noise
-from sdr_backend.radio import Block, LateError, Radio, RadioError, opened_radio
+from sdr_backend.radio import Block, LateError, LostError, Radio, RadioError, opened_radio
 
 LATE_BY_S = 2.0  # what a wait may last longer than it should, on a machine that is busy
 LATENCIES_S = (
@@ -164,6 +165,19 @@ class RadioChecks:
                 end, lost = block.first_index + block.samples.size, block.overrun
             assert lost
             require_some(radio)
+            assert not bench.loopback or hears_itself(bench, radio)
+
+
+def hears_itself(bench: RadioBench, radio: Radio) -> bool:
+    """Send again and again until it comes back, which a radio that has lost its other side may not do at once."""
+    until_s = time.monotonic() + PATIENCE_S
+    sent, ear = noise(7), Ear(radio, bench.tolerance)
+    while time.monotonic() < until_s:
+        with contextlib.suppress(LostError):
+            radio.transmit(sent)
+        if ear.hears(sent, 1.0) is not None:
+            return True
+    return False
 
 
 def require_some(radio: Radio) -> None:

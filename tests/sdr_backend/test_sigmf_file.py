@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,15 @@ def test_index_that_is_written_already_is_late(tmp_path: Path, kept: Keep) -> No
     radio.transmit(noise(1, 100))
     with pytest.raises(LateError, match="from 100 on, got 99"):
         radio.transmit(noise(1, 1), 99)
+
+
+def test_recording_that_is_made_takes_as_long_as_it_lasts(tmp_path: Path, kept: Keep) -> None:
+    radio = kept(making(tmp_path / "sent"))
+    began_s = time.monotonic()
+    radio.transmit(noise(1, 100_000), 100_000)  # 0.2 s at 1 MS/s
+    assert not radio.drain(0.01)
+    assert radio.drain(10.0)
+    assert time.monotonic() - began_s >= 0.2
 
 
 def test_recording_is_never_overwritten(recording: Path, kept: Keep) -> None:

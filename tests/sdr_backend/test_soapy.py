@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sdr_backend import soapy
-from sdr_backend.radio import LateError, RadioError
+from sdr_backend.radio import LateError, LostError, RadioError
 from sdr_backend.soapy import SoapyRadio
 from sdr_backend.soapy_binding import soapy_binding
 from tests.sdr_backend.fake_soapy import NOT_SUPPORTED, OVERFLOW, FakeSoapy
@@ -103,7 +103,7 @@ def test_device_that_takes_nothing_is_opened_anew_and_the_burst_is_told_to_be_lo
 ) -> None:
     radio = kept(opened())
     binding.devices[0].largest_write = 0
-    with pytest.raises(RadioError, match="driver=fake to take samples"):
+    with pytest.raises(LostError, match="driver=fake to take samples"):
         radio.transmit(np.ones(10, dtype=np.complex64))
     assert len(binding.devices) == 2
     radio.transmit(np.ones(10, dtype=np.complex64))

@@ -95,6 +95,19 @@ def test_late_burst_is_sent_in_a_later_frame_and_counted(kept: Keep) -> None:
     assert bed.transmitter.counters["late_bursts"] == 2
 
 
+def test_lost_burst_is_sent_again_without_a_longer_lead(kept: Keep) -> None:
+    bed = kept(Bed())
+    bed.radio.lost = 2
+    bed.transmitter.apply(command(1, groups=4))
+    bed.next("left", "load", "load", "load", "latch")
+    for _ in range(2):
+        bed.radio.let_leave()
+        bed.next("left")
+    ((_, at),) = bed.next("transmit")
+    assert at < LEAD + LAYOUT.frame_samples
+    assert bed.transmitter.counters["lost_bursts"] == 2
+
+
 def test_new_setting_is_begun_at_once_and_told_in_order(kept: Keep) -> None:
     bed = kept(Bed())
     commands = [command(epoch, groups=4) for epoch in (1, 2, 3)]
