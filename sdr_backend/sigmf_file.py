@@ -230,7 +230,10 @@ class _Reader:
             self._file.seek(0)
             left = self._left()
         data = self._file.read(WIRE.itemsize * min(count, left))
-        return np.frombuffer(data, dtype=WIRE)
+        samples = np.frombuffer(data, dtype=WIRE)
+        if not np.isfinite(samples).all():
+            raise RadioError(f"{NAME}: {self._file.name}: expected finite samples, got some that are not")
+        return samples
 
     def _left(self) -> int:
         return (os.fstat(self._file.fileno()).st_size - self._file.tell()) // WIRE.itemsize

@@ -59,7 +59,7 @@ class SoapyRadio:
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._incoming = Incoming()
         self._block = LARGEST_READ
-        self._transmitted = 0
+        self._transmitted, self._rate_hz = 0, 0.0
         self._on_air_until_s = 0.0
         self._silent_s = 0.0  # while somebody listened
         self._device: Any = None
@@ -71,7 +71,6 @@ class SoapyRadio:
         options, soapy = self._options, self._soapy
         try:
             self._device = soapy.Device(options.args)
-            self._rate_hz = 0.0
             streams = []
             for direction, wanted in ((soapy.SOAPY_SDR_RX, options.receive), (soapy.SOAPY_SDR_TX, options.transmit)):
                 streams.append(self._stream(direction) if wanted else None)

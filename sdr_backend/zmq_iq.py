@@ -67,6 +67,8 @@ class ZmqIq:
             if chosen.receive is not None:
                 self._receiver = _Receiver(self._context, chosen.receive)
         except (zmq.ZMQError, OSError) as error:
+            if self._transmitter is not None:
+                self._transmitter.close()
             self._context.destroy(linger=0)
             raise RadioError(f"{NAME}: cannot use {chosen.transmit or chosen.receive}: {error}") from error
 
@@ -260,8 +262,11 @@ class _Receiver:
     def _take(self, frames: list[bytes]) -> None:
         self._asked_s = None
         data = frames[-1]
-        whole = len(data) // WIRE.itemsize
-        self._incoming.append(np.frombuffer(data, dtype=WIRE, count=whole))
+        samples = np.frombuffer(data, dtype=WIRE, count=len(data) // WIRE.itemsize)
+        if np.isfinite(samples).all():
+            self._incoming.append(samples)
+        else:
+            self._incoming.lost(samples.size)  # one such number would spoil all that is computed with it
 
     def flush(self) -> None:
         with self._lock:

@@ -78,6 +78,24 @@ def test_answers_of_any_size_are_put_together_and_half_a_sample_is_left_out(
     thread.join()
 
 
+def test_answer_with_a_value_that_is_no_number_is_lost(tmp_path: Path, sockets: Sockets, kept: Keep) -> None:
+    answering = sockets(zmq.REP)
+    answering.bind(f"ipc://{tmp_path}/iq")
+    radio = kept(ZmqIq({"receive": f"ipc://{tmp_path}/iq"}))
+    answers = [np.array([1, np.nan, 1], dtype="<c8"), np.ones(5, dtype="<c8")]
+
+    def answer() -> None:
+        for samples in answers:
+            answering.recv()
+            answering.send(samples.tobytes())
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    block = radio.receive(5, PATIENCE_MS / 1000)
+    thread.join()
+    assert (block.samples.size, block.overrun, block.first_index) == (5, 3, 3)
+
+
 def test_transmitter_goes_no_faster_than_its_rate(tmp_path: Path, kept: Keep) -> None:
     endpoint = f"ipc://{tmp_path}/iq"
     radio = kept(ZmqIq({"transmit": endpoint, "receive": endpoint, "rate_hz": 20e3}))
