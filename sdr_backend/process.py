@@ -99,7 +99,7 @@ class RadioProcess:
 
     def _on_failed(self, error: Exception) -> None:
         if not self._failed.done():
-            self._failed.set_exception(RadioError(str(error)))
+            self._failed.set_exception(RadioError(f"{type(error).__name__}: {error}"))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from sdr_backend.front_end import FrontEnd, PilotSetting
 from sdr_backend.ofdm import Modulator
-from sdr_backend.radio import LateError, LostError, Radio, RadioError
+from sdr_backend.radio import LateError, LostError, Radio
 from sdr_backend.server import Apply
 from sdr_backend.tag import Tag
 
@@ -73,7 +73,7 @@ class Transmitter:
         try:
             while not self._closing.is_set():
                 self._obey_or_send()
-        except (RadioError, ValueError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything, and nobody else would see that the air is dead
             self._on_failed(error)
 
     def _obey_or_send(self) -> None:

@@ -92,6 +92,13 @@ def test_setting_of_the_session_before_is_not_answered_in_the_next_one_with_the_
     assert len(server.applied(new, new.pilots)) == 1
 
 
+@pytest.mark.clause("5.1")
+def test_answers_of_the_session_before_are_forgotten(server: RadioServer) -> None:
+    answers(server, configure(1))
+    server.reset()
+    assert isinstance(server.hear(configure(1)), Apply)
+
+
 @pytest.mark.clause("6.3")
 @pytest.mark.parametrize(
     ("message", "text"),

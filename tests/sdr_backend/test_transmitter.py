@@ -116,6 +116,15 @@ def test_new_setting_is_begun_at_once_and_told_in_order(kept: Keep) -> None:
     assert [bed.applied.get(timeout=PATIENCE_S) for _ in commands] == commands
 
 
+def test_new_setting_begins_with_its_first_pilot(kept: Keep) -> None:
+    bed = kept(Bed())
+    bed.transmitter.apply(command(1, groups=4))
+    bed.next("left", "load", "load", "load", "latch", "transmit")
+    bed.transmitter.apply(command(2, groups=4))
+    names = ("left", "load", "load", "load", "latch", "transmit")
+    assert [about for name, about in bed.next(*names) if name == "load"] == [0, 2, 0]
+
+
 def test_device_that_is_lost_is_told_once_and_both_are_released(kept: Keep) -> None:
     bed = kept(Bed())
     bed.radio.failure = "unplugged"
