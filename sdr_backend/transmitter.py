@@ -73,7 +73,7 @@ class Transmitter:
         try:
             while not self._closing.is_set():
                 self._obey_or_send()
-        except Exception as error:  # noqa: BLE001 - a driver may raise anything, and nobody else would see that the air is dead
+        except Exception as error:  # a driver may raise anything, and nobody else would see that the air is dead
             self._on_failed(error)
 
     def _obey_or_send(self) -> None:
