@@ -26,9 +26,8 @@ _KNOWN = [0, 1, 3]  # all but the tag
 _TAP_OVER_NOISE = 12.2
 # Weaker taps are not told from the rounding of cf32 samples.
 _TAP_OVER_STRONGEST = 1e-12
-# Subcarriers that are taken to be equally loud when the tag is read.
-_NEIGHBOURS = 17
-_NEWTON_STEPS = 3
+# The part of the band whose subcarriers are taken to be equally loud when the tag is read.
+_EQUALLY_LOUD = 1 / 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +153,9 @@ def _middle_of_best_run(power: Floats, prefix: int) -> int:
 
 
 def _rate_rad(symbols: ComplexArray, middles: Floats) -> float:
-    """Return by how much the phase common to all subcarriers grows in the time of one symbol: maximum likelihood.
+    """Return by how much the phase common to all subcarriers grows in the time of one symbol.
+
+    One Newton step towards maximum likelihood, which a second would not change by a hundredth of its error.
 
     Parameters
     ----------
@@ -165,15 +166,11 @@ def _rate_rad(symbols: ComplexArray, middles: Floats) -> float:
     """
     products = symbols @ symbols.conj().T
     lag = middles[:, np.newaxis] - middles
-    # at least all but an eighth of a spacing is gone already, so that less than half a turn is left
-    rate_rad = float(np.angle(products[-1, 0]) / lag[-1, 0])
-    for _ in range(_NEWTON_STEPS):
-        turned = products * np.exp(-1j * rate_rad * lag)
-        curvature = np.sum(lag**2 * turned.real)
-        if curvature <= 0:  # noise alone
-            break
-        rate_rad += float(np.sum(lag * turned.imag) / curvature)
-    return rate_rad
+    # all but a tenth of a spacing is gone already, so that between the outermost symbols less than half a turn is left
+    rough_rad = float(np.angle(products[-1, 0]) / lag[-1, 0])
+    turned = products * np.exp(-1j * rough_rad * lag)
+    slope, curvature = np.sum(lag * turned.imag), np.sum(lag**2 * turned.real)
+    return rough_rad + float(slope / curvature) if curvature > 0 else rough_rad
 
 
 def _stilled(symbols: ComplexArray, middles: Floats, rate_rad: float) -> ComplexArray:
@@ -192,6 +189,7 @@ def _mean_and_variance(symbols: ComplexArray) -> tuple[ComplexArray, float]:
 def _tag_beside(reference: ComplexArray, variance: float, marked: ComplexArray) -> Tag | None:
     """Return the tag that a symbol carries through a channel known with this variance, if it can be read."""
     # where nothing but noise is heard, its products would drown the few subcarriers that are
-    heard = np.maximum(uniform_filter1d(np.abs(reference) ** 2, _NEIGHBOURS, mode="wrap") - variance, 0.0)
+    width = 1 + int(_EQUALLY_LOUD * reference.size)
+    heard = np.maximum(uniform_filter1d(np.abs(reference) ** 2, width, mode="wrap") - variance, 0.0)
     weight = heard / (heard + variance + np.finfo(np.float64).tiny)
     return tag_from_likelihood(weight * (reference.conj() * marked).real)

@@ -191,8 +191,7 @@ class BurstDetector:
                 self._next = place + max(1, self._layout.cyclic_prefix // 2)
             else:
                 bursts.append(self._burst(found))
-                # the prefix of the pilot repeats itself too
-                self._next = found.window + self._layout.cyclic_prefix + self._layout.burst_samples - self._symbol
+                self._next = found.window + self._layout.burst_samples
         self._forget_searched()
         return bursts
 

@@ -59,10 +59,10 @@ def test_white_noise_exceeds_the_threshold_with_the_probability_stated(false_ala
     assert exceeded == pytest.approx(draws * false_alarm, abs=5 * np.sqrt(draws * false_alarm))
 
 
-def test_silence_is_not_coherent_with_itself_even_after_a_loud_burst() -> None:
-    samples = np.concatenate([frames(SMALL, 1)[: SMALL.burst_samples], np.zeros(2000, np.complex64)])
-    after = coherence(samples, 256)[SMALL.burst_samples :]
-    assert not after.any()
+def test_what_rounding_leaves_of_silence_is_not_coherent_with_itself_after_a_loud_burst() -> None:
+    rest = noise(np.random.default_rng(2), 2000, 1e-20)  # 185 dB below the burst
+    samples = np.concatenate([frames(SMALL, 1)[: SMALL.burst_samples], rest]).astype(np.complex64)
+    assert not coherence(samples, 256)[SMALL.burst_samples :].any()
 
 
 # --- finding bursts --------------------------------------------------------------------------------------------------
