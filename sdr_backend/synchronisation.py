@@ -140,6 +140,11 @@ class BurstDetector:
         self._expected: int | None = None
         self._begin(0)
 
+    @property
+    def held_samples(self) -> int:
+        """Return how many samples are kept for bursts that are not complete."""
+        return self._samples.size + sum(block.size for block in self._pending)
+
     def heard(self, samples: npt.ArrayLike, first_index: int) -> list[Burst]:
         """Take the next block and return the bursts that are complete now.
 
