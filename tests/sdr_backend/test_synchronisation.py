@@ -105,7 +105,7 @@ def cut(samples: Samples, lengths: Sequence[int]) -> Iterable[tuple[int, Samples
 
 def noisy_stream() -> Samples:
     rng = np.random.default_rng(12)
-    sent = np.concatenate([np.zeros(700), frames(TIGHT, 2), np.zeros(1234), frames(SMALL, 2), np.zeros(2000)])
+    sent = np.concatenate([np.zeros(700), frames(TIGHT, 2), np.zeros(TIGHT.frame_samples), frames(SMALL, 2), np.zeros(2000)])
     received = through_paths(sent, [(0, 1.0), (45, 0.7)], 0.2 / 256)
     return (received + noise(rng, received.size, 0.2**2 / 4)).astype(np.complex64)
 
@@ -146,6 +146,15 @@ def test_lost_samples_cost_the_bursts_that_they_cut_and_no_others(start: int, lo
     assert all((k + 1) * frame - 64 <= start or k * frame + 64 >= after for k in others)
     assert all(burst.first_index == burst.tag.pilot * frame for burst in bursts)
     assert detector.lost_samples == (lost if after < samples.size else 0)
+
+
+def test_a_driver_may_read_into_the_same_buffer_again() -> None:
+    samples, detector = frames(SMALL, 2), BurstDetector(SMALL)
+    buffer, bursts = np.zeros(64, np.complex64), list[Burst]()
+    for first in range(0, samples.size, 64):
+        buffer[:] = samples[first : first + 64]
+        bursts += detector.heard(buffer, first)
+    assert pilots(bursts + detector.finish()) == [0, 1]
 
 
 def test_a_block_that_overlaps_the_one_before_is_refused() -> None:
@@ -193,9 +202,20 @@ def test_beams_with_other_delays_share_the_frame_phase_of_the_first() -> None:
         np.testing.assert_allclose(burst.channel, expected, rtol=0, atol=4e-7)  # as in the demodulator's tests
 
 
-def test_a_burst_further_off_than_a_prefix_is_locked_to_anew() -> None:
-    bursts = heard(BurstDetector(SMALL), stream_over([(0, 1), (128, 1), (129, 1), (0, 1), (257, 1)]))
-    assert [(burst.lock, burst.delay_samples) for burst in bursts] == [(1, 0), (1, 128), (2, 0), (3, 0), (4, 0)]
+def test_two_bursts_further_off_than_a_prefix_are_locked_to_anew() -> None:
+    bursts = heard(BurstDetector(SMALL), stream_over([(0, 1), (128, 1), (129, 1), (130, 1), (260, 1)]))
+    assert [(burst.tag.pilot, burst.lock, burst.delay_samples) for burst in bursts] == [
+        (0, 1, 0),
+        (1, 1, 128),
+        (3, 2, 0),
+    ]
+
+
+def test_a_stray_burst_is_not_told_and_does_not_move_the_phase() -> None:
+    detector = BurstDetector(SMALL)
+    bursts = heard(detector, stream_over([(0, 1), (300, 1), (1, 1), (301, 1), (0, 1)]))
+    assert [(burst.tag.pilot, burst.lock, burst.delay_samples) for burst in bursts] == [(0, 1, 0), (2, 1, 1), (4, 1, 0)]
+    assert detector.strays == 2
 
 
 def test_delays_count_from_a_frame_that_is_known() -> None:
