@@ -42,7 +42,7 @@ class Burst:
     carrier_offset_spacings
         How much too high the carrier is heard, in subcarrier spacings.
     delay_samples
-        How much later than `first_index` the strongest path comes.
+        How much later than `first_index` the average path comes, by power.
     channel
         ``(subcarrier,)`` relative to what was sent: a unit channel gives ones. A path that comes ``d`` samples late turns
         subcarrier ``m`` by ``exp(-j 2 pi m d / M)``, as a medium does by itself: its conjugate is ``y[m]`` of SPEC 6.2. Its
@@ -55,7 +55,7 @@ class Burst:
     lock: int
     tag: Tag
     carrier_offset_spacings: float
-    delay_samples: int
+    delay_samples: float
     channel: ComplexArray
     noise_variance: float
 
@@ -96,9 +96,9 @@ def coherence(samples: Samples, symbol: int) -> Floats:
 class FramePhase:
     """Where in the receiver's counter of samples the frames start.
 
-    Taken from the first burst heard. A burst whose strongest path is further off than a prefix, which no beam can do, is a
-    stray, and perhaps noise whose check sum was right: only a second one that fits it, with none in the old place between
-    them, moves the phase.
+    Taken from the first burst heard: the middle of its power, which differs less between beams and draws of noise than its
+    strongest path. A burst further off than a prefix, which no beam can do, is a stray, and perhaps noise whose check sum
+    was right: only a second one that fits it, with none in the old place between them, moves the phase.
     """
 
     def __init__(self, layout: FrameLayout) -> None:
@@ -108,7 +108,7 @@ class FramePhase:
         self.locks = 0
 
     def frame_start(self, arrival: int) -> int | None:
-        """Return the start of the frame whose burst was heard there on its strongest path, or none for a stray."""
+        """Return the start of the frame whose burst was heard there, or none for a stray."""
         if self._start is None or (self._stray is not None and self._fits(arrival, self._stray)):
             self.lock_to(arrival)
         elif not self._fits(arrival, self._start):
@@ -250,8 +250,7 @@ class BurstDetector:
 
     def _burst(self, found: Demodulated) -> list[Burst]:
         """Return the burst in its frame, or none if it is a stray."""
-        arrival = self._first + found.arrival
-        start = self.phase.frame_start(arrival)
+        start = self.phase.frame_start(self._first + round(found.arrival))
         if start is None:
             self.strays += 1
             return []
@@ -260,7 +259,7 @@ class BurstDetector:
             lock=self.phase.locks,
             tag=found.tag,
             carrier_offset_spacings=found.carrier_offset_spacings,
-            delay_samples=arrival - start,
+            delay_samples=self._first + found.arrival - start,
             channel=found.channel_from(start - self._first),
             noise_variance=found.noise_variance,
         )

@@ -77,5 +77,6 @@ def test_a_rainbow_beam_is_read_while_it_is_found() -> None:
     assert row("rainbow", -9.0).read >= 0.8 * SENT - 5 * np.sqrt(SENT * 0.8 * 0.2)
 
 
-def test_the_strongest_path_of_a_flat_channel_is_placed_exactly() -> None:
-    assert row("flat", -6.0).timing_rms_samples == 0
+def test_the_one_path_of_a_flat_channel_is_placed_to_the_sample() -> None:
+    # noise that stands out of itself weighs 3e-4 of a path
+    assert row("flat", -6.0).timing_rms_samples < 0.5

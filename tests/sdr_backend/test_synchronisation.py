@@ -105,7 +105,9 @@ def cut(samples: Samples, lengths: Sequence[int]) -> Iterable[tuple[int, Samples
 
 def noisy_stream() -> Samples:
     rng = np.random.default_rng(12)
-    sent = np.concatenate([np.zeros(700), frames(TIGHT, 2), np.zeros(TIGHT.frame_samples), frames(SMALL, 2), np.zeros(2000)])
+    sent = np.concatenate(
+        [np.zeros(700), frames(TIGHT, 2), np.zeros(TIGHT.frame_samples), frames(SMALL, 2), np.zeros(2000)]
+    )
     received = through_paths(sent, [(0, 1.0), (45, 0.7)], 0.2 / 256)
     return (received + noise(rng, received.size, 0.2**2 / 4)).astype(np.complex64)
 
@@ -194,17 +196,17 @@ def stream_over(paths: Sequence[tuple[int, complex]]) -> ComplexArray:
 def test_beams_with_other_delays_share_the_frame_phase_of_the_first() -> None:
     bursts = heard(BurstDetector(SMALL), stream_over([(40, 1), (0, 1), (128, 1), (100, 1)]))
     assert [burst.first_index % SMALL.frame_samples for burst in bursts] == [40, 40, 40, 40]
-    assert [burst.delay_samples for burst in bursts] == [0, -40, 88, 60]
+    assert [round(burst.delay_samples) for burst in bursts] == [0, -40, 88, 60]
     assert [burst.lock for burst in bursts] == [1, 1, 1, 1]
     m = np.arange(256)
     for burst in bursts:
-        expected = np.exp(-2j * np.pi * m * burst.delay_samples / 256)
+        expected = np.exp(-2j * np.pi * m * round(burst.delay_samples) / 256)
         np.testing.assert_allclose(burst.channel, expected, rtol=0, atol=4e-7)  # as in the demodulator's tests
 
 
 def test_two_bursts_further_off_than_a_prefix_are_locked_to_anew() -> None:
     bursts = heard(BurstDetector(SMALL), stream_over([(0, 1), (128, 1), (129, 1), (130, 1), (260, 1)]))
-    assert [(burst.tag.pilot, burst.lock, burst.delay_samples) for burst in bursts] == [
+    assert [(burst.tag.pilot, burst.lock, round(burst.delay_samples)) for burst in bursts] == [
         (0, 1, 0),
         (1, 1, 128),
         (3, 2, 0),
@@ -214,7 +216,11 @@ def test_two_bursts_further_off_than_a_prefix_are_locked_to_anew() -> None:
 def test_a_stray_burst_is_not_told_and_does_not_move_the_phase() -> None:
     detector = BurstDetector(SMALL)
     bursts = heard(detector, stream_over([(0, 1), (300, 1), (1, 1), (301, 1), (0, 1)]))
-    assert [(burst.tag.pilot, burst.lock, burst.delay_samples) for burst in bursts] == [(0, 1, 0), (2, 1, 1), (4, 1, 0)]
+    assert [(burst.tag.pilot, burst.lock, round(burst.delay_samples)) for burst in bursts] == [
+        (0, 1, 0),
+        (2, 1, 1),
+        (4, 1, 0),
+    ]
     assert detector.strays == 2
 
 
@@ -222,7 +228,7 @@ def test_delays_count_from_a_frame_that_is_known() -> None:
     detector = BurstDetector(SMALL)
     detector.phase.lock_to(5 * SMALL.frame_samples)
     bursts = heard(detector, stream_over([(40, 1), (3, 1)]))
-    assert [(burst.lock, burst.delay_samples) for burst in bursts] == [(1, 40), (1, 3)]
+    assert [(burst.lock, round(burst.delay_samples)) for burst in bursts] == [(1, 40), (1, 3)]
 
 
 def test_a_phase_that_was_forgotten_is_locked_to_anew() -> None:
@@ -231,4 +237,4 @@ def test_a_phase_that_was_forgotten_is_locked_to_anew() -> None:
     first = detector.heard(samples[:half], 0)
     detector.phase.forget()
     second = detector.heard(samples[half:], half)
-    assert [(burst.lock, burst.delay_samples) for burst in first + second] == [(1, 0), (2, 0)]
+    assert [(burst.lock, round(burst.delay_samples)) for burst in first + second] == [(1, 0), (2, 0)]

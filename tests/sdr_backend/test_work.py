@@ -27,14 +27,14 @@ def counted(kernel: Kernel, sizes: list[int]) -> Kernel:
     return kernel_that_counts
 
 
-def test_a_burst_takes_ten_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_takes_eleven_transforms(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = np.concatenate([np.zeros(100, np.complex64), Modulator(LAYOUT).burst(Tag.of(1, 0, 1))])
     demodulator, sizes = Demodulator(LAYOUT), list[int]()
     monkeypatch.setattr(scipy.fft, "fft", counted(scipy.fft.fft, sizes))
     monkeypatch.setattr(scipy.fft, "ifft", counted(scipy.fft.ifft, sizes))
     assert demodulator.demodulate(samples, 100 + LAYOUT.cyclic_prefix) is not None
     # two each way to place the window, one for each symbol, two to limit the channel to the prefix
-    assert sum(sizes) == 10 * LAYOUT.subcarriers
+    assert sum(sizes) == 11 * LAYOUT.subcarriers
 
 
 @pytest.mark.parametrize("block", [50, 5000])
