@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import fftconvolve
 
-from sdr_backend.ofdm import FrameLayout, Modulator
+from sdr_backend.ofdm import SYMBOLS, FrameLayout, Modulator
 from sdr_backend.synchronisation import Burst, BurstDetector
 from sdr_backend.tag import Tag
 
@@ -19,7 +19,6 @@ ComplexArray = npt.NDArray[np.complex128]
 Taps = Callable[[np.random.Generator, FrameLayout], ComplexArray]
 
 LARGEST_OFFSET_SPACINGS = 0.4
-RAINBOW_SHARE = 0.05
 _ECHOES = 4
 _BURSTS_PER_STREAM = 50
 
@@ -28,9 +27,9 @@ _BURSTS_PER_STREAM = 50
 class CurveRow:
     """Errors at one ratio of signal to noise, rms over the bursts whose tag was read right.
 
-    `timing_rms_samples` is the error of the strongest path's place, `channel_rms` that of a subcarrier relative to the
-    mean amplitude. `carrier_bound_spacings` is the Cramer-Rao bound of one channel seen four times, `channel_theory` the
-    noise of a mean of four.
+    `timing_rms_samples` is the error of the average path's place, `channel_rms` that of a subcarrier relative to the
+    mean amplitude. `carrier_theory_spacings` is that of the best estimate from an unknown channel seen five times, which
+    noise times noise keeps off the Cramer-Rao bound at low ratios; `channel_theory` is the noise of a mean of five.
     """
 
     channel: str
@@ -40,7 +39,7 @@ class CurveRow:
     misread: int
     timing_rms_samples: float
     carrier_rms_spacings: float
-    carrier_bound_spacings: float
+    carrier_theory_spacings: float
     channel_rms: float
     channel_theory: float
 
@@ -57,30 +56,38 @@ def flat(rng: np.random.Generator, _layout: FrameLayout) -> ComplexArray:
 
 
 def echoes(rng: np.random.Generator, layout: FrameLayout) -> ComplexArray:
-    """Return paths all over the prefix, ``(tap,)``, of unit power on average over the subcarriers."""
+    """Return paths all over the prefix, the strongest with half the power, ``(tap,)`` of unit mean power."""
     taps = np.zeros(layout.cyclic_prefix + 1, dtype=np.complex128)
-    place = rng.choice(taps.size, _ECHOES, replace=False)
-    taps[place] = rng.standard_normal((_ECHOES, 2)) @ (1, 1j)
-    unit: ComplexArray = taps / np.linalg.norm(taps)
-    return unit
+    strongest, *others = rng.choice(taps.size, 1 + _ECHOES, replace=False)
+    gain = rng.standard_normal((_ECHOES, 2)) @ (1, 1j)
+    taps[others] = gain / np.linalg.norm(gain)
+    taps[strongest] = np.exp(2j * np.pi * rng.random())
+    taps /= np.sqrt(2)
+    return taps
 
 
 def rainbow(rng: np.random.Generator, layout: FrameLayout) -> ComplexArray:
-    """Return a beam that a twentieth of the subcarriers reach the UE by, ``(tap,)``, of unit mean power.
+    """Return a beam that a twentieth of the subcarriers reach the UE by, ``(tap,)``, of unit mean power."""
+    return _beam(rng, layout, 0.05)
 
-    A Gaussian over the subcarriers is one over the taps; the share is where it is above half its largest power.
-    """
-    width_subcarriers = RAINBOW_SHARE * layout.subcarriers / (2 * np.sqrt(np.log(2)))  # standard deviation of amplitude
-    width = layout.subcarriers / (2 * np.pi * width_subcarriers)
-    half = int(np.ceil(7 * width))  # exp(-49/2) is less than the rounding of cf32
+
+def focused(rng: np.random.Generator, layout: FrameLayout) -> ComplexArray:
+    """Return a beam that a hundredth of the subcarriers reach the UE by, as where it is focused, ``(tap,)``."""
+    return _beam(rng, layout, 0.01)
+
+
+def _beam(rng: np.random.Generator, layout: FrameLayout, share: float) -> ComplexArray:
+    """Return a beam whose power is above its half on this share of the subcarriers: a Gaussian there and over the taps."""
+    deviation_cycles = share / (2 * np.sqrt(np.log(2)))  # of the amplitude
+    deviation = 1 / (2 * np.pi * deviation_cycles)
+    half = int(np.ceil(7 * deviation))  # exp(-49/2) is less than the rounding of cf32
     tap = np.arange(-half, half + 1)
-    beam = np.exp(-((tap / width) ** 2) / 2 + 2j * np.pi * (rng.random() * tap + rng.random()))
-    late = rng.integers(layout.cyclic_prefix - 2 * half)
-    taps = np.pad(beam / np.linalg.norm(beam), (int(late), 0))
-    return np.asarray(taps, dtype=np.complex128)
+    beam = np.exp(-((tap / deviation) ** 2) / 2 + 2j * np.pi * (rng.random() * tap + rng.random()))
+    late = int(rng.integers(layout.cyclic_prefix - 2 * half))
+    return np.asarray(np.pad(beam / np.linalg.norm(beam), (late, 0)), dtype=np.complex128)
 
 
-CHANNELS: Mapping[str, Taps] = {"flat": flat, "echoes": echoes, "rainbow": rainbow}
+CHANNELS: Mapping[str, Taps] = {"flat": flat, "echoes": echoes, "rainbow": rainbow, "focused": focused}
 
 
 def curve(
@@ -106,7 +113,8 @@ class _Stream:
         self.misread = len(found) - len(self.found)
 
     def _number(self, burst: Burst) -> int:
-        return (burst.first_index + burst.delay_samples - self._start) // self._layout.frame_samples
+        late = burst.first_index + burst.delay_samples - self._start
+        return round((late - self._layout.cyclic_prefix / 2) / self._layout.frame_samples)
 
     def _sent(self, burst: Burst) -> Tag | None:
         number = self._number(burst)
@@ -123,12 +131,12 @@ class _Stream:
         received += deviation * (rng.standard_normal((received.size, 2)) @ (1, 1j))
         return received
 
-    def timing_error_samples(self, burst: Burst) -> int:
-        """Return how much too late the strongest path is said to come."""
+    def timing_error_samples(self, burst: Burst) -> float:
+        """Return how much too late the average path is said to come."""
         number = self._number(burst)
-        strongest = int(np.abs(self._taps[number]).argmax())
-        sent = self._start + number * self._layout.frame_samples + strongest
-        return burst.first_index + burst.delay_samples - sent
+        power = np.abs(self._taps[number]) ** 2
+        sent = self._start + number * self._layout.frame_samples + power @ np.arange(power.size) / power.sum()
+        return float(burst.first_index + burst.delay_samples - sent)
 
     def carrier_error_spacings(self, burst: Burst) -> float:
         """Return how much too high the carrier offset is said to be."""
@@ -146,7 +154,8 @@ class _Stream:
 def _row(layout: FrameLayout, channel: str, snr_db: float, streams: Sequence[_Stream]) -> CurveRow:
     found = [(stream, burst) for stream in streams for burst in stream.found]
     ratio, count = 10 ** (snr_db / 10), layout.subcarriers
-    spread = 4 * np.var(np.array(layout.symbol_starts) / count)
+    information = 2 * count * ratio * SYMBOLS * np.var(np.array(layout.symbol_starts) / count)
+    information /= 1 + 1 / (SYMBOLS * ratio)
     return CurveRow(
         channel=channel,
         snr_db=snr_db,
@@ -155,9 +164,9 @@ def _row(layout: FrameLayout, channel: str, snr_db: float, streams: Sequence[_St
         misread=sum(stream.misread for stream in streams),
         timing_rms_samples=_rms([stream.timing_error_samples(burst) for stream, burst in found]),
         carrier_rms_spacings=_rms([stream.carrier_error_spacings(burst) for stream, burst in found]),
-        carrier_bound_spacings=float(1 / (2 * np.pi * np.sqrt(2 * count * ratio * spread))),
+        carrier_theory_spacings=float(1 / (2 * np.pi * np.sqrt(information))),
         channel_rms=float(np.sqrt(np.mean([stream.channel_error_power(burst) for stream, burst in found] or [np.nan]))),
-        channel_theory=float(np.sqrt(1 / (4 * ratio))),
+        channel_theory=float(np.sqrt(1 / (SYMBOLS * ratio))),
     )
 
 

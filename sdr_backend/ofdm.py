@@ -1,9 +1,9 @@
 """The waveform: one burst of OFDM symbols for each pilot of a setting, and where in it everything stands.
 
-A burst is ``[prefix, P, P] [prefix, T] [prefix, K]``: the preamble ``P`` twice behind one cyclic prefix, the tag ``T`` and
-the pilot ``K``, all through the same beam. Subcarrier ``m`` of the downlink grid is bin ``m`` of an FFT over as many
-samples, whatever the sample rate: frequencies are scaled, indices are not. Known symbols have equal power on all
-subcarriers and, being Zadoff-Chu sequences, at all samples; only the tag has peaks.
+A burst is ``[prefix, P, P] [prefix, T1] [prefix, T2] [prefix, K]``: the preamble ``P`` twice behind one cyclic prefix, the
+tag ``T1, T2`` and the pilot ``K``, all through the same beam. Subcarrier ``m`` of the downlink grid is bin ``m`` of an FFT
+over as many samples, whatever the sample rate: frequencies are scaled, indices are not. Known symbols have equal power on
+all subcarriers and, being Zadoff-Chu sequences, at all samples; only the tag has peaks.
 """
 
 import functools
@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from sdr_backend.tag import Tag, chips_from_tag
+from sdr_backend.tag import TAG_SYMBOLS, Tag, modulation_from_tag
 
 ComplexArray = npt.NDArray[np.complex128]
 Samples = npt.NDArray[np.complex64]
 
-FEWEST_SUBCARRIERS = 64  # the tag's code needs eight chips of each codeword
+PREAMBLES, PARTS = 2, 2 + TAG_SYMBOLS  # parts of a burst that have a prefix each
+SYMBOLS = PREAMBLES + TAG_SYMBOLS + 1
+TAGS = slice(PREAMBLES, PREAMBLES + TAG_SYMBOLS)
+FEWEST_SUBCARRIERS = 16  # the tag's code needs eight chips of each codeword
 # Full scale is 1. Samples of the tag are Gaussian to the eye: one of 1e11 exceeds five times the rms.
 DEFAULT_AMPLITUDE = 0.2
 
@@ -53,19 +56,19 @@ class FrameLayout:
     def of(cls, subcarriers: int) -> "FrameLayout":
         """Return the default layout: a prefix of half a symbol, and as much again between bursts."""
         prefix = subcarriers // 2
-        frame = 4 * (prefix + subcarriers)
+        frame = SYMBOLS * (prefix + subcarriers)
         return cls(subcarriers=subcarriers, cyclic_prefix=prefix, frame_samples=frame, amplitude=DEFAULT_AMPLITUDE)
 
     @property
     def burst_samples(self) -> int:
         """Return the length of a burst."""
-        return 3 * self.cyclic_prefix + 4 * self.subcarriers
+        return PARTS * self.cyclic_prefix + SYMBOLS * self.subcarriers
 
     @property
-    def symbol_starts(self) -> tuple[int, int, int, int]:
-        """Return where in a burst, prefixes left out, both preambles, the tag and the pilot start."""
+    def symbol_starts(self) -> tuple[int, ...]:
+        """Return where in a burst, prefixes left out, the preambles, the symbols of the tag and the pilot start."""
         prefix, symbol = self.cyclic_prefix, self.subcarriers
-        return prefix, prefix + symbol, 2 * prefix + 2 * symbol, 3 * prefix + 3 * symbol
+        return tuple(k * symbol + max(1, k + 2 - PREAMBLES) * prefix for k in range(SYMBOLS))
 
 
 @functools.lru_cache(maxsize=8)
@@ -85,7 +88,7 @@ def preamble_spectrum(subcarriers: int) -> ComplexArray:
 
 
 def pilot_spectrum(subcarriers: int) -> ComplexArray:
-    """Return the pilot's symbol, which the tag's chips modulate too, ``(subcarrier,)``.
+    """Return the pilot's symbol, which the tag turns too, ``(subcarrier,)``.
 
     It differs from the preamble, so that one is never taken for the other.
     """
@@ -103,9 +106,9 @@ class Modulator:
 
     def burst(self, tag: Tag) -> Samples:
         """Return the samples of one pilot's burst, ``(sample,)``, `burst_samples` of the layout long."""
-        chips = chips_from_tag(tag, self.layout.subcarriers)
-        marked = self._with_prefix(self._symbol(chips * pilot_spectrum(self.layout.subcarriers)))
-        return np.concatenate([self._preamble, marked, self._pilot]).astype(np.complex64)
+        count = self.layout.subcarriers
+        marked = self._symbol(modulation_from_tag(tag, count) * pilot_spectrum(count))
+        return np.concatenate([self._preamble, *map(self._with_prefix, marked), self._pilot]).astype(np.complex64)
 
     def frame(self, tag: Tag) -> Samples:
         """Return a burst and the zeros up to the next frame, ``(sample,)``."""

@@ -42,7 +42,7 @@ class Burst:
     carrier_offset_spacings
         How much too high the carrier is heard, in subcarrier spacings.
     delay_samples
-        How much later than `first_index` the strongest path comes.
+        How much later than `first_index` the average path comes, by power.
     channel
         ``(subcarrier,)`` relative to what was sent: a unit channel gives ones. A path that comes ``d`` samples late turns
         subcarrier ``m`` by ``exp(-j 2 pi m d / M)``, as a medium does by itself: its conjugate is ``y[m]`` of SPEC 6.2. Its
@@ -55,7 +55,7 @@ class Burst:
     lock: int
     tag: Tag
     carrier_offset_spacings: float
-    delay_samples: int
+    delay_samples: float
     channel: ComplexArray
     noise_variance: float
 
@@ -96,38 +96,48 @@ def coherence(samples: Samples, symbol: int) -> Floats:
 class FramePhase:
     """Where in the receiver's counter of samples the frames start.
 
-    Taken from the first burst heard, and from the first that no longer fits: one whose strongest path is further off than
-    a prefix, which no beam can do.
+    Taken from the first burst heard: the middle of its power, which differs less between beams and draws of noise than its
+    strongest path. A burst further off than a prefix, which no beam can do, is a stray, and perhaps noise whose check sum
+    was right: only a second one that fits it, with none in the old place between them, moves the phase.
     """
 
     def __init__(self, layout: FrameLayout) -> None:
         self._frame_samples, self._tolerance = layout.frame_samples, layout.cyclic_prefix
         self._start: int | None = None
+        self._stray: int | None = None
         self.locks = 0
 
-    def frame_start(self, arrival: int) -> int:
-        """Return the start of the frame whose burst was heard there on its strongest path."""
-        if self._start is not None:
-            late = (arrival - self._start + self._frame_samples // 2) % self._frame_samples - self._frame_samples // 2
-            if abs(late) <= self._tolerance:
-                return arrival - late
-        self.lock_to(arrival)
-        return arrival
+    def frame_start(self, arrival: int) -> int | None:
+        """Return the start of the frame whose burst was heard there, or none for a stray."""
+        if self._start is None or (self._stray is not None and self._fits(arrival, self._stray)):
+            self.lock_to(arrival)
+        elif not self._fits(arrival, self._start):
+            self._stray = arrival
+            return None
+        self._stray = None
+        return arrival - self._late(arrival, self._start or 0)
+
+    def _late(self, arrival: int, start: int) -> int:
+        return (arrival - start + self._frame_samples // 2) % self._frame_samples - self._frame_samples // 2
+
+    def _fits(self, arrival: int, start: int) -> bool:
+        return abs(self._late(arrival, start)) <= self._tolerance
 
     def lock_to(self, start: int) -> None:
         """Lock to a frame known to start there, as where transmitter and receiver count the same samples."""
-        self._start = start
+        self._start, self._stray = start, None
         self.locks += 1
 
     def forget(self) -> None:
         """Lock anew to the next burst, as after the receiver's counter began again."""
-        self._start = None
+        self._start = self._stray = None
 
 
 class BurstDetector:
     """Turns blocks of samples into bursts.
 
-    `refused` counts what repeated itself and was no readable burst, `lost_samples` those that no block held.
+    `refused` counts what repeated itself and was no readable burst, `strays` bursts beside the frames, `lost_samples` the
+    samples that no block held.
     """
 
     def __init__(self, layout: FrameLayout, *, false_alarm: float = FALSE_ALARM) -> None:
@@ -136,9 +146,14 @@ class BurstDetector:
         self._demodulator = Demodulator(layout)
         self._threshold = coherence_threshold(layout.subcarriers, false_alarm)
         self.phase = FramePhase(layout)
-        self.refused, self.lost_samples = 0, 0
+        self.refused, self.strays, self.lost_samples = 0, 0, 0
         self._expected: int | None = None
         self._begin(0)
+
+    @property
+    def held_samples(self) -> int:
+        """Return how many samples are kept for bursts that are not complete."""
+        return self._samples.size + sum(block.size for block in self._pending)
 
     def heard(self, samples: npt.ArrayLike, first_index: int) -> list[Burst]:
         """Take the next block and return the bursts that are complete now.
@@ -151,7 +166,7 @@ class BurstDetector:
         ValueError
             If the block starts before the end of the one before.
         """
-        block = np.asarray(samples, dtype=np.complex64)
+        block = np.array(samples, dtype=np.complex64)  # a copy: drivers read into the same buffer again and again
         bursts: list[Burst] = []
         if self._expected is not None and first_index < self._expected:
             raise ValueError(f"a block from sample {self._expected} on expected, got one from {first_index}")
@@ -169,6 +184,7 @@ class BurstDetector:
         """Return the bursts that no further block was needed for; the next block may start anywhere."""
         bursts = self._search(broken_off=True)
         self._expected = None
+        self._begin(0)
         return bursts
 
     def _begin(self, first_index: int) -> None:
@@ -190,9 +206,8 @@ class BurstDetector:
                 # less than the length over which a true preamble repeats itself, so that none is stepped over
                 self._next = place + max(1, self._layout.cyclic_prefix // 2)
             else:
-                bursts.append(self._burst(found))
-                # the prefix of the pilot repeats itself too
-                self._next = found.window + self._layout.cyclic_prefix + self._layout.burst_samples - self._symbol
+                bursts += self._burst(found)
+                self._next = found.window + self._layout.burst_samples
         self._forget_searched()
         return bursts
 
@@ -233,18 +248,22 @@ class BurstDetector:
     def _end_of_burst(self, place: int) -> int:
         return place + self._layout.burst_samples + self._layout.cyclic_prefix
 
-    def _burst(self, found: Demodulated) -> Burst:
-        arrival = self._first + found.arrival
-        start = self.phase.frame_start(arrival)
-        return Burst(
+    def _burst(self, found: Demodulated) -> list[Burst]:
+        """Return the burst in its frame, or none if it is a stray."""
+        start = self.phase.frame_start(self._first + round(found.arrival))
+        if start is None:
+            self.strays += 1
+            return []
+        burst = Burst(
             first_index=start,
             lock=self.phase.locks,
             tag=found.tag,
             carrier_offset_spacings=found.carrier_offset_spacings,
-            delay_samples=arrival - start,
+            delay_samples=self._first + found.arrival - start,
             channel=found.channel_from(start - self._first),
             noise_variance=found.noise_variance,
         )
+        return [burst]
 
     def _forget_searched(self) -> None:
         # a burst starts up to two symbols before the place where it is found

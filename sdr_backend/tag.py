@@ -1,8 +1,8 @@
-"""What a burst says about itself, and the code in which it says so: one sign for every subcarrier.
+"""What a burst says about itself, and the code in which it says so: two symbols of two signs for every subcarrier.
 
-A rainbow beam lets a UE hear a few neighbouring subcarriers only, and no two UEs the same ones. Each byte of the tag is
-therefore a codeword of a cyclic code whose chips lie on every eighth subcarrier, the next byte's on the neighbours of
-these: any run of subcarriers holds an equal part of every codeword, and equally long runs are equally good codes.
+A rainbow beam lets a UE hear a few neighbouring subcarriers only, no two UEs the same ones, and half the power may lie on
+a handful. Each byte of the tag is therefore a codeword of a cyclic code, of which every second subcarrier carries a chip:
+any run of subcarriers holds an equal part of every codeword, and equally long runs are equally good codes.
 """
 
 import binascii
@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+ComplexArray = npt.NDArray[np.complex128]
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
+TAG_SYMBOLS = 2
 COUNTS = 1 << 16  # of epochs that a tag tells apart, and of the pilots of a setting at most (SPEC 6.2)
 _FIELDS = struct.Struct(">HHH")
 _CHECK = struct.Struct(">H")
@@ -52,26 +54,28 @@ class Tag:
         return nearest if nearest >= 1 else nearest + COUNTS
 
 
-def chips_from_tag(tag: Tag, subcarriers: int) -> Floats:
-    """Return the sign that each subcarrier carries, ``(subcarrier,)``."""
+def modulation_from_tag(tag: Tag, subcarriers: int) -> ComplexArray:
+    """Return what the known symbol is turned by, of unit size, ``(symbol, subcarrier)``."""
     fields = _FIELDS.pack(tag.epoch, tag.pilot, tag.pilots - 1)
     message = np.frombuffer(fields + _check(fields), dtype=np.uint8)
     sign = np.where(message >> _SHIFT_BITS, -1.0, 1.0)
     codeword, chip = np.divmod(_place(subcarriers), _CHIPS)
-    spread: Floats = sign[codeword] * _code()[chip, message[codeword] & (1 << _SHIFT_BITS) - 1]
-    return spread
+    chips = sign[codeword] * _code()[chip, message[codeword] & (1 << _SHIFT_BITS) - 1]
+    turned: ComplexArray = (chips[0] + 1j * chips[1]) / np.sqrt(2)
+    return turned
 
 
-def tag_from_likelihood(likelihood: Floats) -> Tag | None:
+def tag_from_likelihood(likelihood: ComplexArray) -> Tag | None:
     """Return the most likely tag, or none if its check sum is wrong.
 
     Parameters
     ----------
     likelihood
-        ``(subcarrier,)`` how much more likely each sign is plus than minus, on any common scale.
+        ``(symbol, subcarrier)`` how much more likely real and imaginary part are plus than minus, on any common scale.
     """
-    sums = np.bincount(_place(likelihood.size), weights=likelihood, minlength=_CODEWORDS * _CHIPS)
-    score = sums.reshape(_CODEWORDS, _CHIPS) @ _code()
+    places = _place(likelihood.shape[1]).ravel()
+    weights = np.stack([likelihood.real, likelihood.imag]).ravel()
+    score = np.bincount(places, weights, minlength=_CODEWORDS * _CHIPS).reshape(_CODEWORDS, _CHIPS) @ _code()
     best = np.abs(score).argmax(axis=1)
     negative = score[np.arange(_CODEWORDS), best] < 0
     message = (best + (negative << _SHIFT_BITS)).astype(np.uint8).tobytes()
@@ -86,8 +90,9 @@ def _check(fields: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def _place(subcarriers: int) -> Indices:
-    """Return codeword times chips plus chip of every subcarrier, ``(subcarrier,)``."""
-    chip, codeword = np.divmod(np.arange(subcarriers), _CODEWORDS)
+    """Return codeword times chips plus chip of every sign, ``(part, symbol, subcarrier)``, part by part of a subcarrier."""
+    signs = np.arange(subcarriers * TAG_SYMBOLS * 2).reshape(subcarriers, TAG_SYMBOLS, 2)
+    chip, codeword = np.divmod(signs.T, _CODEWORDS)
     place: Indices = codeword * _CHIPS + chip % _CHIPS
     return place
 

@@ -68,11 +68,15 @@ def test_errors_above_the_noise_are_those_of_theory(channel: str) -> None:
     assert measured.read == SENT
     # each of 150 x 2048 errors is exponential in power: 0.2 % rms; what the common phase adds is less still
     assert measured.channel_rms == pytest.approx(measured.channel_theory, rel=0.01)
-    # an rms of 150 draws deviates by 1/sqrt(300) of itself; noise times noise adds 1 %
-    assert measured.carrier_rms_spacings == pytest.approx(
-        measured.carrier_bound_spacings, rel=0.01 + 5 / np.sqrt(2 * SENT)
-    )
+    # an rms of 150 draws deviates by 1/sqrt(300) of itself
+    assert measured.carrier_rms_spacings == pytest.approx(measured.carrier_theory_spacings, rel=5 / np.sqrt(2 * SENT))
 
 
-def test_the_strongest_path_of_a_flat_channel_is_placed_exactly() -> None:
-    assert row("flat", -6.0).timing_rms_samples == 0
+def test_a_rainbow_beam_is_read_while_it_is_found() -> None:
+    # four of five bursts, of which nearly all are found at this ratio; less five deviations of the count
+    assert row("rainbow", -9.0).read >= 0.8 * SENT - 5 * np.sqrt(SENT * 0.8 * 0.2)
+
+
+def test_the_one_path_of_a_flat_channel_is_placed_to_the_sample() -> None:
+    # noise that stands out of itself weighs 3e-4 of a path
+    assert row("flat", -6.0).timing_rms_samples < 0.5
