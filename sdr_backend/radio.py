@@ -38,12 +38,14 @@ class Block:
     """Received samples without a gap, ``(sample,)``, and the index of the first one.
 
     ``overrun`` counts the samples that were lost right before; the index counts them too. A loss of unknown length counts as
-    one. A block that holds no samples has lost none.
+    one, and the block is ``broken``: nothing is known any more of the transmitter's indices. A block that holds no samples has
+    lost none.
     """
 
     samples: Samples
     first_index: int
     overrun: int = 0
+    broken: bool = False
 
 
 class Radio(Protocol):

@@ -108,7 +108,7 @@ class SoapyRadio:
         """
         logger.warning("%s: %s; opening %s again", NAME, why, self._options.args)
         self._silent_s = 0.0
-        self._incoming.lost(1)
+        self._incoming.broken()
         self._shut()
         try:
             self._open()
@@ -199,7 +199,7 @@ class SoapyRadio:
             self._silent_s = 0.0
             return code
         if code == self._soapy.SOAPY_SDR_OVERFLOW:
-            self._incoming.lost(1)  # nobody says how many
+            self._incoming.broken()  # nobody says how many were lost
             return code
         self._block = max(self._block // 2, 1)
         self._closing.wait(PAUSE_S)  # a module may return at once

@@ -257,7 +257,7 @@ class _Receiver:
         if self._losses in ready:
             self._losses.recv_multipart()
             self._asked_s = None
-            self._incoming.lost(1)
+            self._incoming.broken()
 
     def _take(self, frames: list[bytes]) -> None:
         self._asked_s = None

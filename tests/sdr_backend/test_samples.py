@@ -114,7 +114,17 @@ def test_what_is_forgotten_counts_as_lost_when_something_comes() -> None:
     assert incoming.take(10).samples.size == 0
     incoming.append(numbered(7, 1))
     block = incoming.take(10)
-    assert (block.overrun, block.first_index) == (7, 7)
+    assert (block.overrun, block.first_index, block.broken) == (7, 7, False)
+
+
+def test_loss_of_unknown_length_is_told_with_the_next_block_alone_even_if_that_is_forgotten_in_part() -> None:
+    incoming = Incoming()
+    incoming.broken()
+    incoming.append(numbered(1, 5))
+    incoming.clear()
+    incoming.append(numbered(6, 8))
+    blocks = [incoming.take(4), incoming.take(4)]
+    assert [(block.overrun, block.broken) for block in blocks] == [(6, True), (0, False)]
 
 
 def test_samples_to_be_sent_become_contiguous_complex64() -> None:

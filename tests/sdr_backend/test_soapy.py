@@ -52,7 +52,7 @@ def test_overflow_is_a_gap_before_the_next_block(binding: FakeSoapy, kept: Keep)
     binding.there.extend([1000, OVERFLOW, OVERFLOW, 1000])
     first, second = radio.receive(2000, PATIENCE_S), radio.receive(1000, PATIENCE_S)
     assert (first.samples.size, first.overrun) == (1000, 0)
-    assert (second.overrun, second.first_index) == (2, 1002)  # each of unknown length
+    assert (second.overrun, second.first_index, second.broken) == (2, 1002, True)  # each of unknown length
 
 
 def test_device_that_falls_silent_is_opened_anew_and_heard_after_a_gap(binding: FakeSoapy, kept: Keep) -> None:

@@ -93,7 +93,7 @@ def test_answer_with_a_value_that_is_no_number_is_lost(tmp_path: Path, sockets: 
     thread.start()
     block = radio.receive(5, PATIENCE_MS / 1000)
     thread.join()
-    assert (block.samples.size, block.overrun, block.first_index) == (5, 3, 3)
+    assert (block.samples.size, block.overrun, block.first_index, block.broken) == (5, 3, 3, False)
 
 
 def test_transmitter_goes_no_faster_than_its_rate(tmp_path: Path, kept: Keep) -> None:
@@ -123,7 +123,8 @@ def test_transmitter_that_returns_is_heard_after_a_gap(tmp_path: Path, kept: Kee
     transmitter.close()
     kept(ZmqIq({"transmit": endpoint}))
     second = receiver.receive(1024, 10.0)
-    assert (first.overrun, second.overrun) == (0, 1)  # how many is unknown, which counts as one
+    assert (first.overrun, first.broken) == (0, False)
+    assert (second.overrun, second.broken) == (1, True)  # how many is unknown
     assert second.first_index == 1025
 
 
