@@ -18,6 +18,7 @@ import numpy as np
 
 from protocol.testbed import Positive
 from sdr_backend.drivers import Options, OptionValue, checked_options
+from sdr_backend.incoming import Incoming
 from sdr_backend.radio import Block, LateError, RadioError, Samples, checked_samples
 
 NAME = "file"
@@ -34,7 +35,7 @@ class SigmfOptions(Options, frozen=True):
     transmit: str | None = None
     rate_hz: Positive | None = None  # of what is made; what is read states its own
     frequency_hz: Positive | None = None
-    repeat: bool = False  # begin anew at the end of what is read
+    repeat: bool = False  # begin anew, after a gap, at the end of what is read
 
     def __post_init__(self) -> None:
         if self.transmit is None and self.receive is None:
@@ -192,45 +193,39 @@ class _Writer:
 
 class _Reader:
     def __init__(self, base: Path, *, repeat: bool) -> None:
-        self.position = 0
-        self._repeat, self._overrun = repeat, 0
+        self._repeat, self._incoming = repeat, Incoming()
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self.rate_hz = _checked(base.with_name(f"{base.name}.sigmf-meta")).sample_rate_hz
         self._file = base.with_name(f"{base.name}.sigmf-data").open("rb", buffering=0)
 
+    @property
+    def position(self) -> int:
+        return self._incoming.position
+
     def read(self, count: int, within_s: float) -> Block:
         until_s = time.monotonic() + within_s
-        parts: list[Samples] = []
         with self._lock:
-            while count > 0:
+            while not self._incoming.holds(count):
                 if self._closing.is_set():
                     raise RadioError(f"{NAME}: expected an open radio, got one that was closed")
-                parts.append(self._there(count))
-                count -= parts[-1].size
+                samples = self._there(count)
+                self._incoming.append(samples)
                 left_s = until_s - time.monotonic()
                 if left_s <= 0:
                     break
-                if not parts[-1].size:
+                if not samples.size:
                     self._closing.wait(min(LOOK_S, left_s))
-            return self._block(parts)
-
-    def _block(self, parts: list[Samples]) -> Block:
-        samples: Samples = np.concatenate(parts) if parts else np.empty(0, dtype=np.complex64)
-        overrun = self._overrun if samples.size else 0
-        self._overrun -= overrun
-        first = self.position + overrun
-        self.position = first + samples.size
-        return Block(samples=samples, first_index=first, overrun=overrun)
+            return self._incoming.take(count)
 
     def _there(self, count: int) -> Samples:
         """Return what there is now of so many samples; half a sample at the end of a growing file is left there."""
         left = self._left()
-        if self._repeat and not left:
+        if self._repeat and not left and self._file.tell():
             self._file.seek(0)
+            self._incoming.broken()  # the transmitter's index is another one
             left = self._left()
-        data = self._file.read(WIRE.itemsize * min(count, left))
-        samples = np.frombuffer(data, dtype=WIRE)
+        samples = np.frombuffer(self._file.read(WIRE.itemsize * min(count, left)), dtype=WIRE)
         if not np.isfinite(samples).all():
             raise RadioError(f"{NAME}: {self._file.name}: expected finite samples, got some that are not")
         return samples
@@ -240,10 +235,11 @@ class _Reader:
 
     def skip(self) -> None:
         with self._lock:
-            if not self._file.closed:
+            if not self._closing.is_set():
                 left = self._left()
                 self._file.seek(WIRE.itemsize * left, os.SEEK_CUR)
-                self._overrun += left
+                self._incoming.clear()
+                self._incoming.lost(left)
 
     def close(self) -> None:
         self._closing.set()
