@@ -29,10 +29,6 @@ class LateError(Exception):
         self.transmitted = transmitted
 
 
-class LostError(Exception):
-    """The other side was lost and is looked for again; the samples have not been sent, or not all of them."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """Received samples without a gap, ``(sample,)``, and the index of the first one.
@@ -75,8 +71,6 @@ class Radio(Protocol):
         ------
         LateError
             If the transmitter has passed that index.
-        LostError
-            If the other side is gone for now.
         RadioError
             If it cannot transmit.
         """

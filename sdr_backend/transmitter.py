@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from sdr_backend.front_end import FrontEnd, PilotSetting
 from sdr_backend.ofdm import Modulator
-from sdr_backend.radio import LateError, LostError, Radio
+from sdr_backend.radio import LateError, Radio
 from sdr_backend.server import Apply
 from sdr_backend.tag import Tag
 
@@ -99,7 +99,7 @@ class Transmitter:
         self._on_applied(command, loaded)
 
     def _send(self, command: Apply) -> None:
-        """Have one burst sent, and go to the next pilot; one that is late or lost is tried again."""
+        """Have one burst sent, and go to the next pilot; one that is late is tried again."""
         pilot, pilots = command.pilots[self._pilot], len(command.pilots)
         changes = self._latched is not pilot
         if changes:
@@ -114,10 +114,6 @@ class Transmitter:
             self.counters["late_bursts"] += 1
             self._lead = min(2 * self._lead, MOST_LEAD)
             logger.debug("a burst was late: %s; the lead is %d samples now", late, self._lead)
-            return
-        except LostError as lost:
-            self.counters["lost_bursts"] += 1
-            logger.warning("a burst was lost: %s", lost)
             return
         self.counters["bursts"] += 1
         self._pilot = (self._pilot + 1) % pilots

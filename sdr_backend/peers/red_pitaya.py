@@ -29,7 +29,7 @@ RATES_HZ = (20e3, 50e3, 100e3, 250e3, 500e3, 1.25e6)
 WIRE = np.dtype("<c8")
 SEGMENT_BYTES = 1460  # of larger ones a reader that takes all or nothing may starve: TCP's window counts them whole
 TICK_S = 0.005
-CATCH_UP_S = 0.1
+CATCH_UP_S = 1.0  # a device has no pauses: what is missed when the machine is busy is made up for
 WORD = struct.Struct("<I")
 WAITING_BYTES = 1 << 22  # of what is transmitted ahead of time; then TCP holds the sender
 

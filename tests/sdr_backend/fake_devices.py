@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from protocol.testbed import FrontEndLimits
 from sdr_backend.front_end import PilotSetting
-from sdr_backend.radio import Block, LateError, LostError
+from sdr_backend.radio import Block, LateError
 
 PATIENCE_S = 20.0
 Event = tuple[str, int]  # what was called, and the pilot or index that it was about
@@ -21,7 +21,7 @@ class FakeRadio:
     received = 0
 
     def __init__(self, events: "queue.Queue[Event]") -> None:
-        self.transmitted, self.late, self.lost, self.failure = 0, 0, 0, ""
+        self.transmitted, self.late, self.failure = 0, 0, ""
         self._events = events
         self._leave = threading.Semaphore(0)
 
@@ -32,9 +32,6 @@ class FakeRadio:
         if self.late:
             self.late -= 1
             raise LateError(at, at + 1)
-        if self.lost:
-            self.lost -= 1
-            raise LostError("nobody there")
         self.transmitted = at + samples.size
         self._events.put(("transmit", at))
         return at
