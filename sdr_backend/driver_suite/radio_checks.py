@@ -10,12 +10,8 @@ from sdr_backend.driver_suite.bench import PART, PATIENCE_S, Ear, RadioBench, no
 from sdr_backend.radio import Block, LateError, Radio, RadioError, opened_radio
 
 LATE_BY_S = 2.0  # what a wait may last longer than it should, on a machine that is busy
-LATENCIES_S = (
-    0.02,
-    0.1,
-    0.5,
-    2.0,
-)  # from one end to the other; what comes later than the flush is heard, and rightly so
+# From one end to the other; what comes later than the flush is heard, and rightly so.
+LATENCIES_S = (0.02, 0.1, 0.5, 2.0)
 AHEAD, AHEAD_S = 50_000, 0.2  # far enough for a radio that sends on while the test computes
 
 
