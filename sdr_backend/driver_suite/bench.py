@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.fft
 
 from sdr_backend.drivers import OptionValue
 from sdr_backend.front_end import AirHook, FrontEnd, FrontEndContext, opened_front_end
@@ -69,8 +70,8 @@ def place_of(sent: Samples, heard: Samples, tolerance: float) -> int | None:
     """Return where in what was heard the signal begins, or none if it is not there as a whole."""
     if heard.size < sent.size:
         return None
-    size = heard.size + sent.size  # without wrapping round
-    likeness = np.abs(np.fft.ifft(np.fft.fft(heard, size) * np.conj(np.fft.fft(sent, size))))
+    size = scipy.fft.next_fast_len(heard.size + sent.size)  # without wrapping round; who listens must outrun a device
+    likeness = np.abs(scipy.fft.ifft(scipy.fft.fft(heard, size) * np.conj(scipy.fft.fft(sent, size))))
     at = int(np.argmax(likeness[: heard.size - sent.size + 1]))
     there = heard[at : at + sent.size].astype(np.complex128)
     gain = np.vdot(sent, there) / np.vdot(sent, sent).real
@@ -90,7 +91,7 @@ class Ear:
         """Return the index in the receiver's counter at which a signal came, or none if it did not in time."""
         until_s = time.monotonic() + within_s
         while time.monotonic() < until_s:
-            self._listen(2 * sent.size + PART)
+            self._listen(sent.size + 3 * PART)
             at = place_of(sent, self._heard, self._tolerance)
             if at is not None:
                 index = self._first + at
