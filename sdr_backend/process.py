@@ -12,7 +12,7 @@ from protocol.keys import CONTROLLER, RADIO, client_keys
 from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, Hello, Message, RadioCapabilities
 from protocol.shell import serve_testbed
-from protocol.testbed import MAX_GROUPS
+from protocol.testbed import MAX_GROUPS, FrontEndLimits, TestbedFacts
 from protocol.versions import software
 from sdr_backend.config import SdrBackendSection
 from sdr_backend.front_end import AirHook, FrontEndContext, PilotSetting, opened_front_end
@@ -39,14 +39,7 @@ class RadioProcess:
         self._settle_s = front_end.limits.settle_s
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[None] = self._loop.create_future()
-        hello = Hello(
-            name=RADIO,
-            versions=(PROTOCOL_VERSION,),
-            software=software(),
-            digest=shared.digest(),
-            facts=shared,
-            capabilities=RadioCapabilities(front_end=front_end.limits),
-        )
+        hello = _hello(shared, front_end.limits)
         control = loaded.file.links.control
         keys = client_keys(loaded, control, RADIO, CONTROLLER)
         self._control = PeerLink(control, hello, self._on_message, self._begin_anew, MAX_GROUPS, keys=keys)
@@ -100,6 +93,17 @@ class RadioProcess:
     def _on_failed(self, error: Exception) -> None:
         if not self._failed.done():
             self._failed.set_exception(RadioError(f"{type(error).__name__}: {error}"))
+
+
+def _hello(shared: TestbedFacts, limits: FrontEndLimits) -> Hello:
+    return Hello(
+        name=RADIO,
+        versions=(PROTOCOL_VERSION,),
+        software=software(),
+        digest=shared.digest(),
+        facts=shared,
+        capabilities=RadioCapabilities(front_end=limits),
+    )
 
 
 @contextmanager

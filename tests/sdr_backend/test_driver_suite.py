@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sdr_backend.packages import installed
+
 ROOT = Path(__file__).parents[2]
 
 DRIVERS = """
@@ -95,13 +97,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which a package of drivers is installed."""
     folder = tmp_path_factory.mktemp("package")
     (folder / "theirs.py").write_text(DRIVERS, encoding="utf-8")
-    info = folder / "theirs-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n", encoding="utf-8")
     radios = "\n".join(f"{name} = theirs:{kind}" for name, (kind, _) in RADIOS.items())
     front_ends = "rounds-down = theirs:Rounds"
-    text = f"[nftestbed.radios]\n{radios}\n[nftestbed.front_ends]\n{front_ends}\n"
-    (info / "entry_points.txt").write_text(text, encoding="utf-8")
+    installed(folder, f"[nftestbed.radios]\n{radios}\n[nftestbed.front_ends]\n{front_ends}\n")
     return folder
 
 

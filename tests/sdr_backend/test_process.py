@@ -1,6 +1,7 @@
 """The radio process as a user starts it: what it refuses to start with, and what is on the air when it says so."""
 
 import asyncio
+import os
 import queue
 import re
 import subprocess
@@ -21,6 +22,7 @@ from sdr_backend.ofdm import FrameLayout
 from sdr_backend.synchronisation import BurstDetector
 from sdr_backend.zmq_iq import ZmqIq
 from tests.deploy.studies import DEMO
+from tests.sdr_backend.packages import installed
 from tests.sdr_backend.settings import configure
 
 WITHIN_S = 60.0  # a start takes one second, on a loaded machine several
@@ -100,15 +102,44 @@ class Controller:
         elif isinstance(event, Heard):
             self._heard.put(event.message)
 
-    def answer(self, message: Configure) -> Message:
-        """Return the answer to the first request of a session."""
+    def ask(self, message: Configure) -> None:
+        """Ask for something, the first of a session."""
         self._opened.get(timeout=WITHIN_S)
         self._loop.call_soon_threadsafe(self._hub.send, "radio", message)
+
+    def answer(self, message: Configure) -> Message:
+        self.ask(message)
         return self._heard.get(timeout=WITHIN_S)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
+
+
+BREAKS = """
+from sdr_backend.zmq_iq import ZmqIq
+
+
+class Breaks(ZmqIq):
+    def transmit(self, samples, at=None):
+        raise KeyError("firmware")
+"""
+
+
+def test_driver_that_breaks_ends_the_process_with_status_1_and_what_it_raised(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(BREAKS, encoding="utf-8")
+    installed(tmp_path, "[nftestbed.radios]\nbreaks = theirs:Breaks\n")
+    file = file_with(
+        tmp_path, f"sdr_backend: {{radio: {{driver: breaks, options: {{transmit: 'ipc://{tmp_path}/iq'}}}}}}"
+    )
+    controller = Controller(file)
+    where = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(command(file), env=where, stderr=subprocess.PIPE, text=True) as process:
+        controller.ask(configure(1))
+        _, log = process.communicate(timeout=WITHIN_S)
+    controller.close()
+    assert process.returncode == 1
+    assert "the radio is lost: KeyError: 'firmware'" in log
 
 
 @contextmanager
