@@ -73,8 +73,8 @@ def test_the_grid_of_a_sweep_arrives_but_for_a_delay_and_a_phase(range_m: float,
 @pytest.mark.parametrize(("range_m", "angle_rad"), USERS)
 def test_sweeps_are_read_at_minus_six_decibel_wherever_the_user_is(range_m: float, angle_rad: float) -> None:
     bursts = heard(sweeps(range_m, angle_rad) * 20, -6.0, np.random.default_rng(2))
-    # 19 of 20, less five deviations of the count
-    assert len(bursts) >= 0.95 * 40 - 5 * np.sqrt(40 * 0.95 * 0.05)
+    # four of five even of the user in focus, half of whose power lies on three subcarriers; less five deviations of the count
+    assert len(bursts) >= 0.8 * 40 - 5 * np.sqrt(40 * 0.8 * 0.2)
 
 
 @pytest.mark.parametrize(("range_m", "angle_rad"), USERS)
