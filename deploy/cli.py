@@ -84,6 +84,17 @@ def emulator(file: TestbedPath, run_dir: RunDirectory = None) -> None:
     raise typer.Exit(emulator_main(file, run_directory=run_dir))
 
 
+@app.command(epilog="Example: nftestbed sdr deploy/testbeds/demo.yaml")
+def sdr(file: TestbedPath, run_dir: RunDirectory = None) -> None:
+    """Run a radio over the front end and the radio drivers that the file names; it takes the emulator's place.
+
+    It serves any controller of the same file until it is stopped.
+    """
+    from sdr_backend.process import main as sdr_main  # noqa: PLC0415
+
+    raise typer.Exit(sdr_main(file, run_directory=run_dir))
+
+
 @app.command(epilog="Example: nftestbed ue deploy/testbeds/demo.yaml --name ue-1")
 def ue(
     file: TestbedPath,

@@ -40,6 +40,7 @@ __all__ = [
     "TestbedFile",
     "UplinkSection",
     "facts",
+    "is_private",
     "read_testbed",
     "resolved",
 ]
@@ -114,7 +115,7 @@ class LinksSection(Section, frozen=True):
         if self.keys is not None and self.insecure:
             raise ValueError("insecure: expected false beside keys, which make it needless, got true")
         for key, endpoint in (("control", self.control), ("air", self.air)):
-            if not _is_private(key, endpoint) and not self.insecure and self.keys is None:
+            if not is_private(key, endpoint) and not self.insecure and self.keys is None:
                 raise ValueError(
                     f"{key}: expected a loopback address or ipc://, since anyone on the network could read and steer an "
                     "unencrypted link (name a folder of keys as keys, or write insecure: true to have it all the same), "
@@ -131,11 +132,11 @@ class LinksSection(Section, frozen=True):
         return tuple(
             endpoint
             for key, endpoint in (("control", self.control), ("air", self.air))
-            if not _is_private(key, endpoint)
+            if not is_private(key, endpoint)
         )
 
 
-def _is_private(key: str, endpoint: str) -> bool:
+def is_private(key: str, endpoint: str) -> bool:
     """Return whether only this machine can reach the endpoint; refuse what is no endpoint."""
     scheme, _, place = endpoint.partition("://")
     host, _, port = place.rpartition(":")
@@ -175,6 +176,7 @@ class TestbedFile(Section, frozen=True, kw_only=True):
     controller: dict[str, object]
     emulator: dict[str, object]
     ue_agent: dict[str, object] = {}
+    sdr_backend: dict[str, object] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +262,7 @@ def resolved(loaded: LoadedTestbed) -> str:
 
 
 def _is_raw(name: str) -> bool:
-    return name in {"controller", "emulator", "ue_agent"}
+    return name in {"controller", "emulator", "ue_agent", "sdr_backend"}
 
 
 def _in_order(value: object) -> object:

@@ -159,7 +159,7 @@ class Router(_Socket):
             self._socket.setsockopt(option, value)
         self._secure()
         try:
-            self._claim = _claimed(endpoint)
+            self._claim = claimed(endpoint)
             self._socket.bind(endpoint)
         except (zmq.ZMQError, OSError) as error:
             self._socket.close(linger=0)
@@ -226,7 +226,7 @@ class Router(_Socket):
         self._loop.call_soon(self._on_gone, route)  # not from within a send of the caller's
 
 
-def _claimed(endpoint: str) -> int | None:
+def claimed(endpoint: str) -> int | None:
     """Return the lock of an ipc endpoint; without it, libzmq would silently take the place of another process."""
     scheme, _, path = endpoint.partition("://")
     if scheme != "ipc":

@@ -75,3 +75,44 @@ def direct_backprojection(
             phase = 2 * np.pi * np.outer(distance_m, uplink.grid.frequency_hz) / c_m_s
             image[i, j] = np.sum(samples * np.exp(1j * phase))
     return image
+
+
+# --- the waveform of real radios -------------------------------------------------------------------------------------
+
+
+def zadoff_chu(root: int, count: int) -> ComplexArray:
+    """Zadoff-Chu sequence by its definition, ``(count,)``."""
+    m = np.arange(count)
+    sequence: ComplexArray = np.exp(-1j * np.pi * root * m * (m + count % 2) / count)
+    return sequence
+
+
+def ofdm_symbol(spectrum: ComplexArray, prefix: int) -> ComplexArray:
+    """Sum of the subcarriers' tones from ``prefix`` samples before the symbol on, ``(prefix + subcarrier,)``."""
+    k, m = np.arange(-prefix, spectrum.size), np.arange(spectrum.size)
+    tones = np.exp(2j * np.pi * np.outer(k, m) / spectrum.size)
+    samples: ComplexArray = tones @ spectrum / np.sqrt(spectrum.size)
+    return samples
+
+
+def through_paths(samples: ComplexArray, paths: list[tuple[int, complex]], carrier_cycles: float) -> ComplexArray:
+    """Samples over paths of ``(delay, gain)``, turned by a carrier that is off by so many cycles a sample."""
+    received = np.zeros(samples.size + max(delay for delay, _ in paths), dtype=np.complex128)
+    for delay, gain in paths:
+        received[delay : delay + samples.size] += gain * samples
+    received *= np.exp(2j * np.pi * carrier_cycles * np.arange(received.size))
+    return received
+
+
+def response_of_paths(paths: list[tuple[int, complex]], count: int) -> ComplexArray:
+    """What paths of ``(delay, gain)`` do to each subcarrier, ``(subcarrier,)``."""
+    m = np.arange(count)
+    response: ComplexArray = np.sum([gain * np.exp(-2j * np.pi * m * delay / count) for delay, gain in paths], axis=0)
+    return response
+
+
+def repetition_coherence(samples: ComplexArray, place: int, symbol: int) -> float:
+    """Squared correlation coefficient of one symbol's samples from a place on with those one symbol later."""
+    first, second = samples[place : place + symbol], samples[place + symbol : place + 2 * symbol]
+    energy = np.vdot(first, first).real * np.vdot(second, second).real
+    return float(abs(np.vdot(first, second)) ** 2 / energy) if energy else 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PRODUCT = ("protocol", "bs_controller", "ue_agent", "emulator", "deploy")
+PRODUCT = ("protocol", "bs_controller", "ue_agent", "emulator", "sdr_backend", "deploy")
 BUILT_IN = frozenset({"eval", "exec", "compile", "__import__"})  # as plain names: a network's own eval() runs nothing
 METHODS = frozenset({"recv_pyobj", "send_pyobj", "unsafe_load", "full_load"})
 PICKLES = frozenset({"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"})

@@ -12,7 +12,7 @@ from protocol.testbed import default_facts
 from tests.bs_controller.trained import metadata_of, model_file
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "controller", "emulator", "ue", "study", "reproduce", "bench", "conform", "replay", "export")
+COMMANDS = ("run", "controller", "emulator", "sdr", "ue", "study", "reproduce", "bench", "conform", "replay", "export")
 
 
 def test_help_names_every_command_and_an_example() -> None:

@@ -21,7 +21,7 @@ from ue_agent import receiver
 
 ROOT = Path(protocol.__file__).parent.parent
 SPEC = (ROOT / "protocol" / "SPEC.md").read_text(encoding="utf-8")
-CODE = ("protocol", "bs_controller", "ue_agent", "emulator", "deploy")
+CODE = ("protocol", "bs_controller", "ue_agent", "emulator", "sdr_backend", "deploy")
 CLAUSES = re.findall(r"^- \*\*(\d+\.\d+)\*\* ", SPEC, re.MULTILINE)
 # A requirement names who is bound, and then what to do, by one keyword.
 REQUIREMENTS = re.findall(r"^  - \*\*(\d+\.\d+)\.(\d+)\*\* (.*(?:\n    .*)*)", SPEC, re.MULTILINE)

@@ -1,0 +1,80 @@
+"""A stand-in for SoapySDR's Python binding whose device is a list of what each read gives."""
+
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+TIMEOUT, OVERFLOW, NOT_SUPPORTED = -1, -4, -5
+
+
+class FakeDevice:
+    """Gives samples in all-or-nothing reads: `there` are to be had, or a code is."""
+
+    def __init__(self, there: "deque[int]") -> None:
+        self.there = there  # how many samples may be read at once; below zero a code
+        self.asked: list[int] = []
+        self.written: list[Any] = []
+        self.largest_write = 100
+        self.closed = 0
+        self._next = 0
+
+    def setSampleRate(self, *_: object) -> None: ...
+
+    def setFrequency(self, *_: object) -> None: ...
+
+    def getSampleRate(self, *_: object) -> float:
+        return 1e6
+
+    def setupStream(self, direction: int, *_: object) -> int:
+        return direction
+
+    def activateStream(self, _: int) -> int:
+        return 0
+
+    def deactivateStream(self, _: int) -> None: ...
+
+    def closeStream(self, _: int) -> None:
+        self.closed += 1
+
+    def readStream(self, _stream: int, buffers: list[Any], size: int, _flags: int, _timeout_us: int) -> Any:
+        self.asked.append(size)
+        if not self.there:
+            return SimpleNamespace(ret=TIMEOUT)
+        if self.there[0] < 0:
+            return SimpleNamespace(ret=self.there.popleft())
+        if self.there[0] < size:
+            return SimpleNamespace(ret=TIMEOUT)
+        self.there[0] -= size
+        if not self.there[0]:
+            self.there.popleft()
+        buffers[0][:] = np.arange(self._next, self._next + size)
+        self._next += size
+        return SimpleNamespace(ret=size)
+
+    def writeStream(self, _stream: int, buffers: list[Any], size: int, *_: int) -> Any:
+        taken = min(size, self.largest_write)
+        self.written.append(buffers[0][:taken].copy())
+        return SimpleNamespace(ret=taken)
+
+
+class FakeSoapy:
+    SOAPY_SDR_RX, SOAPY_SDR_TX, SOAPY_SDR_CF32, SOAPY_SDR_ERROR = 1, 0, "CF32", 3
+    SOAPY_SDR_TIMEOUT, SOAPY_SDR_OVERFLOW = TIMEOUT, OVERFLOW
+
+    def __init__(self) -> None:
+        self.devices: list[FakeDevice] = []
+        self.there: deque[int] = deque()
+        self.refuse = ""
+
+    def Device(self, args: str) -> FakeDevice:
+        if self.refuse:
+            raise RuntimeError(f"{self.refuse}: {args}")
+        self.devices.append(FakeDevice(self.there))
+        return self.devices[-1]
+
+    def setLogLevel(self, _: int) -> None: ...
+
+    def errToStr(self, code: int) -> str:
+        return {TIMEOUT: "TIMEOUT", OVERFLOW: "OVERFLOW"}.get(code, str(code))

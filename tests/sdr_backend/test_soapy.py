@@ -1,0 +1,158 @@
+"""The driver `soapy` on a device of the test's own: short reads and writes, overflows, silence, and no binding at all."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdr_backend import soapy
+from sdr_backend.radio import LateError, RadioError
+from sdr_backend.soapy import SoapyRadio
+from sdr_backend.soapy_binding import soapy_binding
+from tests.sdr_backend.fake_soapy import NOT_SUPPORTED, OVERFLOW, FakeSoapy
+from tests.sdr_backend.keeping import Keep
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def binding(monkeypatch: pytest.MonkeyPatch) -> FakeSoapy:
+    fake = FakeSoapy()
+    monkeypatch.setattr(soapy, "soapy_binding", lambda: fake)
+    return fake
+
+
+def opened(**more: str | float | bool) -> SoapyRadio:
+    return SoapyRadio({"args": "driver=fake", "rate_hz": 1e6, "frequency_hz": 1e7, "patience_s": 0.05, **more})
+
+
+def test_reads_that_find_too_little_are_halved_until_everything_has_come(binding: FakeSoapy, kept: Keep) -> None:
+    radio = kept(opened())
+    binding.there.append(5)  # of all-or-nothing reads only those of 4 and 1 get something
+    block = radio.receive(2000, 0.5)
+    np.testing.assert_array_equal(block.samples, np.arange(5))
+    asked = binding.devices[0].asked
+    assert asked[:9] == [1024, 512, 256, 128, 64, 32, 16, 8, 4]
+    assert max(asked[9:]) <= 8
+
+
+def test_reads_grow_again_while_samples_come(binding: FakeSoapy, kept: Keep) -> None:
+    radio = kept(opened())
+    binding.there.append(5)
+    radio.receive(5, PATIENCE_S)
+    binding.there.append(10_000)
+    asked = len(binding.devices[0].asked)
+    radio.receive(10_000, PATIENCE_S)
+    assert max(binding.devices[0].asked[asked:]) == 1024
+
+
+def test_overflow_is_a_gap_before_the_next_block(binding: FakeSoapy, kept: Keep) -> None:
+    radio = kept(opened())
+    binding.there.extend([1000, OVERFLOW, OVERFLOW, 1000])
+    first, second = radio.receive(2000, PATIENCE_S), radio.receive(1000, PATIENCE_S)
+    assert (first.samples.size, first.overrun) == (1000, 0)
+    assert (second.overrun, second.first_index, second.broken) == (2, 1002, True)  # each of unknown length
+
+
+def test_device_that_falls_silent_is_opened_anew_and_heard_after_a_gap(binding: FakeSoapy, kept: Keep) -> None:
+    radio = kept(opened())
+    binding.there.append(8)
+    radio.receive(8, PATIENCE_S)
+    while len(binding.devices) == 1:
+        radio.receive(8, 0.05)
+    assert binding.devices[0].closed == 2
+    binding.there.append(8)
+    block = radio.receive(8, PATIENCE_S)
+    assert (block.samples.size, block.overrun) == (8, 1)
+
+
+def test_device_that_does_not_return_is_tried_again_and_meanwhile_nothing_comes(
+    binding: FakeSoapy, kept: Keep, caplog: pytest.LogCaptureFixture
+) -> None:
+    radio = kept(opened())
+    binding.refuse = "no such device"
+    while caplog.text.count("no such device: driver=fake") < 2:
+        assert radio.receive(8, 0.05).samples.size == 0
+    binding.refuse = ""
+    binding.there.append(8)
+    assert radio.receive(8, PATIENCE_S).samples.size == 8
+
+
+def test_error_of_a_read_counts_as_silence(binding: FakeSoapy, kept: Keep) -> None:
+    radio = kept(opened())
+    binding.there.extend([NOT_SUPPORTED] * 10_000)
+    while len(binding.devices) == 1:
+        assert radio.receive(8, 0.02).samples.size == 0
+
+
+def test_short_writes_are_gone_on_with_and_a_burst_stands_at_its_index(binding: FakeSoapy, kept: Keep) -> None:
+    radio = kept(opened())
+    sent = np.arange(1, 2501).astype(np.complex64)
+    at = radio.transmit(sent, radio.transmitted + 250_000)  # a quarter of a second
+    assert radio.drain(PATIENCE_S)
+    written = np.concatenate(binding.devices[0].written)
+    np.testing.assert_array_equal(written[at : at + sent.size], sent)
+    assert np.flatnonzero(written)[0] == at
+    with pytest.raises(LateError):
+        radio.transmit(sent, at)
+
+
+def test_device_is_fed_without_end_but_not_far_ahead_of_time(binding: FakeSoapy, kept: Keep) -> None:
+    began_s = time.monotonic()
+    radio = kept(opened(ahead_s=0.02))
+    while radio.transmitted < 200_000:
+        lasted_s = time.monotonic() - began_s
+        # read after the clock, so that a pause in between makes it stricter; a block is handed on at once
+        assert radio.transmitted - 2 * 1024 <= (lasted_s + 0.02 + 0.05) * 1e6
+        radio.drain(0.0)
+        threading.Event().wait(0.001)
+
+
+def test_device_that_takes_nothing_is_opened_anew_and_fed_again(binding: FakeSoapy, kept: Keep) -> None:
+    radio = kept(opened())
+    binding.devices[0].largest_write = 0
+    sent = np.ones(10, dtype=np.complex64)
+    deadline_s = time.monotonic() + PATIENCE_S
+    while len(binding.devices) == 1 or not any(part.any() for part in binding.devices[1].written):
+        radio.transmit(sent)
+        radio.drain(0.05)
+        assert time.monotonic() < deadline_s
+
+
+def test_device_that_cannot_be_had_is_refused_with_its_arguments(binding: FakeSoapy) -> None:
+    binding.refuse = "nothing found"
+    with pytest.raises(RadioError, match="soapy: cannot open 'driver=fake': nothing found"):
+        opened()
+
+
+def test_radio_that_only_receives_opens_no_stream_to_transmit(binding: FakeSoapy) -> None:
+    radio = opened(transmit=False)
+    with pytest.raises(RadioError, match="transmit: true"):
+        radio.transmit(np.ones(1, dtype=np.complex64))
+    radio.close()
+    assert binding.devices[0].closed == 1
+
+
+def test_absent_binding_is_refused_with_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "SoapySDR", None)
+    monkeypatch.delitem(sys.modules, "SoapySDR")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if "dist-packages" not in path])
+    with pytest.raises(RadioError, match=f"{tmp_path}; install it with: apt-get install python3-soapysdr"):
+        soapy_binding((str(tmp_path),))
+
+
+def test_binding_of_another_interpreter_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "SoapySDR", raising=False)
+    for name in ("SoapySDR.py", "_SoapySDR.cpython-39-x86_64-linux-gnu.so"):
+        (tmp_path / name).touch()
+    with pytest.raises(RadioError, match="for Python 3"):
+        soapy_binding((str(tmp_path),))
+
+
+@pytest.mark.usefixtures("red_pitaya_module")
+def test_binding_of_the_system_leaves_numpy_as_it_is() -> None:
+    assert "dist-packages" not in str(np.__file__)
+    assert not any("dist-packages" in path for path in sys.path)
