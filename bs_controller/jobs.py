@@ -97,7 +97,7 @@ class Job:
             return "done"
         if self.abandoned is not None:
             return "given_up"
-        return "not_begun" if self.at < 0 else self.stage.name.lower()
+        return self.stage.name.lower() if self.present else "absent"
 
     @property
     def turn(self) -> tuple[int, int, int, float, str]:
