@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bs_controller.metrics import COUNTERS, REFUSED
 from protocol.exporter import MAX_CONNECTIONS
 from tests.qualification.conftest import LabFactory
-from tests.qualification.processes import Lab, Process, counters_of, fixes, wait_until
+from tests.qualification.processes import Lab, Process, counters_of, fixes, free_ports, wait_until
 
 NAMES = ("controller", "radio", "ue-1", "ue-2")
 ANYWHERE = {"metrics": {"at": dict.fromkeys(NAMES, "127.0.0.1:0")}}
@@ -76,6 +76,13 @@ def test_pages_of_all_processes_agree_with_the_run(lab_of: LabFactory) -> None:
     controller.ended()
     counted = {name for name in counters_of(controller.records) if not name.startswith(REFUSED)}
     assert counted == COUNTERS.keys(), "every counter of a run has a metric"
+
+
+def test_launched_processes_serve_metrics_at_the_same_addresses(lab_of: LabFactory) -> None:
+    (port,) = free_ports(1)
+    lab = lab_of(metrics={"at": {"controller": f"127.0.0.1:{port}"}}, **MANY)
+    lab.command("run", str(lab.file), "--json").said("ue-2: backprojection fix")
+    assert value(scraped(f"http://127.0.0.1:{port}/metrics"), "nftestbed_peers_connected", role="ue") == len(lab.ues)
 
 
 def test_hung_scrapers_hold_up_neither_the_run_nor_later_ones(lab_of: LabFactory) -> None:

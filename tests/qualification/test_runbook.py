@@ -2,13 +2,14 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.qualification.machine import Machine, refusal
+from tests.qualification.machine import PATH, Machine, refusal
 from tests.qualification.processes import ROOT, wait_until
 
 TEXT = (ROOT / "deploy" / "RUNBOOK.md").read_text(encoding="utf-8")
@@ -16,6 +17,7 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))["groups"][0][
     "rules"
 ]
+TOOLS = ("curl", "jq", "python3")
 RUNS = "/var/lib/nftestbed/runs"
 
 pytestmark = pytest.mark.requirement("a testbed can be kept running")
@@ -32,7 +34,8 @@ def test_every_block_of_the_runbook_is_one_of_commands() -> None:
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine, list[str]]]:
     """Carry out the runbook; yield the machine and what each block printed."""
-    if reason := refusal():
+    missing = [f"{name} is not installed" for name in TOOLS if shutil.which(name, path=PATH) is None]
+    if reason := "; ".join(filter(None, [refusal(), *missing])):
         pytest.skip(reason)
     with Machine(tmp_path_factory.mktemp("machine")) as made:
         said = [made.run(block, ROOT, network="pip install" in block).stdout for block in BLOCKS]
