@@ -1,7 +1,7 @@
 """Serves a process's metrics to Prometheus: ``GET /metrics`` over HTTP on the process's own loop (shell).
 
 The answer is made on the loop, so that nothing it reads changes meanwhile. A scraper that says nothing, or never reads,
-costs one of a few connections for a few seconds. It refuses addresses beyond loopback unless the testbed file allows them.
+costs one of a few connections for a few seconds. Which addresses are refused, config.py says.
 """
 
 import asyncio
