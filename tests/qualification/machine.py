@@ -32,7 +32,7 @@ for name in etc opt var; do
   mkdir -p "$1/$name.upper" "$1/$name.work"
   mount -t overlay overlay -o "lowerdir=/$name,upperdir=$1/$name.upper,workdir=$1/$name.work" "/$name"
 done
-rm -rf /etc/systemd/system/* && mkdir -p /run/systemd
+mkdir -p "$1/own" && mount --bind "$1/own" /etc/systemd/system  # empty: none of this machine's services
 mount --bind "$1/units" /usr/lib/systemd/system
 umount -R /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
