@@ -94,6 +94,15 @@ class Job:
         return self.at >= len(self.plans)
 
     @property
+    def state(self) -> str:
+        """Return where the UE's work stands, in one word."""
+        if self.done:
+            return "done"
+        if self.abandoned is not None:
+            return "given_up"
+        return self.stage.name.lower() if self.present else "absent"
+
+    @property
     def turn(self) -> tuple[int, int, int, float, str]:
         """Return what decides whose request goes on the air first.
 

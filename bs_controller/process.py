@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from bs_controller.commands import Advance, Command, Keep, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import StepResult, step
+from bs_controller.metrics import Readings, RunMetrics
 from bs_controller.record import Recorder, RecordingError, RunDirectory
 from bs_controller.records import Record
 from bs_controller.run import Run, names_by_role
@@ -23,7 +25,7 @@ from protocol.keys import CONTROLLER, RADIO, server_keys
 from protocol.links import HubLink
 from protocol.messages import Role
 from protocol.session import Closed, Event, Faulted, Heard, Opened
-from protocol.shell import serve_testbed
+from protocol.shell import metrics_served, serve_testbed
 from protocol.versions import versions
 
 logger = logging.getLogger(__name__)
@@ -42,18 +44,23 @@ class _Ledger:
 
     recorder: Recorder
     on_record: OnRecord
-    pending: dict[int, Record] = field(default_factory=dict)
+    pending: dict[int, tuple[Record, float]] = field(default_factory=dict)  # and since when
     _next: int = 0
     _failed: bool = False
 
     def append(self, command: Keep) -> None:
         number, self._next = self._next, self._next + 1
-        self.pending[number] = command.record
-        if not self.recorder.append(command.record, command.samples, partial(self._durable, number)):
-            self.on_record(self.pending.pop(number), False)
+        self.pending[number] = command.record, time.monotonic()
+        if not self.recorder.append(command.record, command.samples, partial(self._tell, number, True)):
+            self._tell(number, False)
 
-    def _durable(self, number: int) -> None:
-        self.on_record(self.pending.pop(number), True)
+    def _tell(self, number: int, recorded: bool) -> None:
+        record, _ = self.pending.pop(number)
+        self.on_record(record, recorded)
+
+    def lag_s(self, now_s: float) -> float:
+        """Return the age of the oldest record that is not on disk."""
+        return now_s - next(iter(self.pending.values()))[1] if self.pending else 0.0
 
     def failed(self, error: RecordingError) -> None:
         """Hand on what will never be on disk; the run goes on without recording."""
@@ -61,13 +68,15 @@ class _Ledger:
             logger.error("%s; the run goes on, but its further fixes are not recorded", error)
         self._failed = True
         for number in list(self.pending):
-            self.on_record(self.pending.pop(number), False)
+            self._tell(number, False)
 
 
 class ControllerProcess:
     """One run, from the first hello to the last fix."""
 
-    def __init__(self, loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *, patient: bool) -> None:
+    def __init__(
+        self, loaded: LoadedTestbed, directory: Path, on_record: OnRecord, metrics: RunMetrics, *, patient: bool
+    ) -> None:
         self._section = loaded.section("controller", ControllerSection)
         shared = facts(loaded.file)
         self._loop = asyncio.get_running_loop()
@@ -91,6 +100,8 @@ class ControllerProcess:
             raise
         recorder = Recorder(run_directory, call_soon=self._loop.call_soon_threadsafe, on_failure=self._recording_failed)
         self._ledger = _Ledger(recorder, on_record)
+        self._metrics = metrics
+        metrics.read = self.readings
 
     def _recording_failed(self, error: RecordingError) -> None:
         self._ledger.failed(error)
@@ -166,6 +177,23 @@ class ControllerProcess:
             **dict(sorted(refused.items())),
         }
 
+    def readings(self) -> Readings:
+        """Return what metrics say of this moment."""
+        recorder, table = self._ledger.recorder, self._hub.table
+        return Readings(
+            counters=self.counters(),
+            epochs=self._run.progress,
+            users=self._run.users(),
+            peers=table.open_by_role(),
+            unacknowledged=table.unacknowledged,
+            dropped=self._hub.dropped,
+            recorded=recorder.recorded,
+            unrecorded=recorder.unrecorded,
+            pending_records=len(self._ledger.pending),
+            lag_s=self._ledger.lag_s(time.monotonic()),
+            recording_failed=recorder.failure is not None,
+        )
+
     async def _tick(self) -> None:
         reminded_s = time.monotonic()
         while True:
@@ -229,6 +257,7 @@ class ControllerProcess:
             case Send():
                 self._hub.send(command.name, command.message)
             case Keep():
+                self._metrics.note(command.record)
                 self._ledger.append(command)
             case Advance() if command.heavy:
                 work = self._loop.run_in_executor(self._workers, step, command.localization, command.answer)
@@ -248,15 +277,18 @@ def _start(loaded: LoadedTestbed) -> dict[str, object]:
 
 
 async def _serve(loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *, patient: bool) -> int:
-    try:
-        process = ControllerProcess(loaded, directory, on_record, patient=patient)
-    except RecordingError as error:
-        logger.error("cannot record: %s", error)
-        return 2
-    except (OSError, ValueError) as error:
-        logger.error("cannot start: %s", error)
-        return 2
-    return 0 if await process.run() else 1
+    metrics = RunMetrics()
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(metrics_served(loaded, CONTROLLER, metrics.families))
+            process = ControllerProcess(loaded, directory, on_record, metrics, patient=patient)
+        except RecordingError as error:
+            logger.error("cannot record: %s", error)
+            return 2
+        except (OSError, ValueError) as error:
+            logger.error("cannot start: %s", error)
+            return 2
+        return 0 if await process.run() else 1
 
 
 def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool, quiet: bool = False) -> int:

@@ -66,6 +66,10 @@ class Run:
         """Return the UEs that still have work to do."""
         return [job.ue for job in self._jobs.values() if not job.done]
 
+    def users(self) -> Counter[str]:
+        """Return how many UEs' work is in which state."""
+        return Counter(job.state for job in self._jobs.values())
+
     # --- peers -------------------------------------------------------------------------------------------------------
 
     def peer_opened(self, hello: msg.Hello, now_s: float) -> None:

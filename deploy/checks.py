@@ -7,6 +7,7 @@ from bs_controller.schemes import scheme_from_options
 from emulator.config import EmulatorSection
 from emulator.scene import Scene
 from protocol.config import LoadedTestbed, facts
+from protocol.keys import CONTROLLER, RADIO
 from ue_agent.config import UeAgentSection
 
 
@@ -50,5 +51,9 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
         except ValueError as error:
             text = f"expected a scheme that fits the testbed, got: {error}"
             raise loaded.error(("controller", "schemes", index), text) from error
+    for name in loaded.file.metrics.at:
+        processes = (CONTROLLER, RADIO, *controller.ues)
+        if name not in processes:
+            raise loaded.error(("metrics", "at", name), f"expected one of {', '.join(processes)}, got {name}")
     ue_agent = loaded.section("ue_agent", UeAgentSection)
     return CheckedTestbed(loaded=loaded, controller=controller, emulator=emulator, ue_agent=ue_agent)

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
 from emulator.config import EmulatorSection
 from emulator.link_faults import LinkFaults
+from emulator.metrics import answer_durations, families
 from emulator.scene import Scene
 from emulator.server import RadioServer
 from emulator.truth import TruthFile
@@ -17,8 +19,9 @@ from protocol.curve import router
 from protocol.errors import PeerFaultError
 from protocol.keys import CONTROLLER, RADIO, Identity, client_keys, server_keys
 from protocol.links import PeerLink, RefusedError
-from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities, Role
-from protocol.shell import serve_testbed
+from protocol.messages import PROTOCOL_VERSION, Configure, Hello, Listen, Message, RadioCapabilities, Role, type_name
+from protocol.metrics import Family
+from protocol.shell import metrics_served, serve_testbed
 from protocol.testbed import MAX_GROUPS
 from protocol.transport import Route
 from protocol.versions import software
@@ -38,6 +41,7 @@ class EmulatorProcess:
         self._settle_s = self._server.limits.settle_s
         self._faults = LinkFaults(section.link_faults)
         self._truth = TruthFile(run_directory)
+        self._answers = answer_durations()
         self._began_s = time.monotonic()
         self._sessions = 0
         hello = Hello(
@@ -57,6 +61,11 @@ class EmulatorProcess:
             links.control, hello, self._on_message, self._begin_anew, MAX_GROUPS, keys=control_keys
         )
 
+    def families(self) -> list[Family]:
+        """Return the metrics of this moment."""
+        link = self._control
+        return families(self._server.counters, self._answers, link.counters(), is_open=link.is_open)
+
     async def run(self) -> None:
         """Serve controller and receivers until cancelled or refused for good."""
         try:
@@ -74,9 +83,11 @@ class EmulatorProcess:
         self._server.reset()
 
     def _on_message(self, message: Message) -> None:
-        answer = self._server.hear(message, self._now_s())
+        began_s = self._now_s()
+        answer = self._server.hear(message, began_s)
         self._keep_truth()
         if answer is not None:
+            self._answers.observe(type_name(message), self._now_s() - began_s)
             settle_s = self._settle_s if isinstance(message, Configure) else 0.0
             self._later(answer, settle_s)
 
@@ -102,8 +113,10 @@ class EmulatorProcess:
             logger.warning("refused from the air link: %s", fault)
             return
         if isinstance(message, Listen):
-            answer = self._server.listen(message, self._now_s(), None if sender is None else sender.name)
+            began_s = self._now_s()
+            answer = self._server.listen(message, began_s, None if sender is None else sender.name)
             self._keep_truth()
+            self._answers.observe(type_name(message), self._now_s() - began_s)
             self._air.send(route, encode(Envelope(session=0, message=answer)))
 
     def _keep_truth(self) -> None:
@@ -113,18 +126,20 @@ class EmulatorProcess:
 
 
 async def _serve(loaded: LoadedTestbed, run_directory: Path | None) -> int:
-    try:
-        process = EmulatorProcess(loaded, run_directory)
-    except (ValueError, OSError) as error:
-        logger.error("cannot start: %s", error)
-        return 2
-    logger.info("emulating %d users; air link at %s", len(process.users), loaded.file.links.air)
-    try:
-        await process.run()
-    except RefusedError as error:
-        logger.error("the controller refuses this radio: %s", error)
-        return 1
-    return 0
+    async with AsyncExitStack() as stack:
+        try:  # metrics first: a process that cannot serve them has opened nothing yet
+            await stack.enter_async_context(metrics_served(loaded, RADIO, lambda: process.families()))  # noqa: PLW0108
+            process = EmulatorProcess(loaded, run_directory)
+        except (ValueError, OSError) as error:
+            logger.error("cannot start: %s", error)
+            return 2
+        logger.info("emulating %d users; air link at %s", len(process.users), loaded.file.links.air)
+        try:
+            await process.run()
+        except RefusedError as error:
+            logger.error("the controller refuses this radio: %s", error)
+            return 1
+        return 0
 
 
 def main(path: Path, *, run_directory: Path | None = None, quiet: bool = False) -> int:

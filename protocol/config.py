@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from protocol.messages import PeerName
 from protocol.strict_yaml import ConfigError, Document, converted, read_document, text_from_values
 from protocol.testbed import (
     SPEED_OF_LIGHT_M_S,
@@ -35,11 +36,13 @@ __all__ = [
     "DownlinkSection",
     "LinksSection",
     "LoadedTestbed",
+    "MetricsSection",
     "RegionSection",
     "Section",
     "TestbedFile",
     "UplinkSection",
     "facts",
+    "host_and_port",
     "is_private",
     "read_testbed",
     "resolved",
@@ -162,6 +165,38 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class MetricsSection(Section, frozen=True):
+    """Who serves metrics, and where: `at` has ``host:port`` by name, which is ``controller``, ``radio`` or that of a UE.
+
+    Port 0 is any that is free. Whoever is not named serves none.
+    """
+
+    at: dict[PeerName, str] = {}
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        for name, address in self.at.items():
+            host, _, port = address.rpartition(":")
+            if not host or not (port == "0" or _is_port(port)):
+                raise ValueError(f'at: expected host:port for {name}, got "{address}"')
+            if not _is_loopback(host) and not self.insecure:
+                raise ValueError(
+                    f"at: expected a loopback address for {name}, since anyone on the network could read metrics (write "
+                    f'insecure: true to have it all the same), got "{address}"'
+                )
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """Return the addresses at which anyone on the network can read metrics."""
+        return tuple(address for address in self.at.values() if not _is_loopback(host_and_port(address)[0]))
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return host and port of ``host:port``; an IPv6 address loses its brackets."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 class TestbedFile(Section, frozen=True, kw_only=True):
     """The whole file; the sections of single processes are raw, and each process converts its own."""
 
@@ -172,6 +207,7 @@ class TestbedFile(Section, frozen=True, kw_only=True):
     uplink: UplinkSection
     region: RegionSection
     links: LinksSection
+    metrics: MetricsSection = MetricsSection()
     speed_of_light_m_s: Positive = SPEED_OF_LIGHT_M_S
     controller: dict[str, object]
     emulator: dict[str, object]

@@ -91,6 +91,15 @@ class SessionTable:
         """Return whether a peer of that name has an open session."""
         return name in self._by_name
 
+    def open_by_role(self) -> Counter[Role]:
+        """Return how many peers of each role have an open session."""
+        return Counter(peer.role for peer in self._by_name.values())
+
+    @property
+    def unacknowledged(self) -> int:
+        """Return how many messages all peers together have not acknowledged."""
+        return sum(peer.delivery.unacknowledged for peer in self._by_name.values())
+
     def seal(self, name: str, message: Message, now_s: float) -> tuple[Route, Envelope]:
         """Return route and envelope of a message to the peer of that name.
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from protocol import messages as msg
@@ -55,6 +56,19 @@ class PeerLink:
         self._opened = False
         self._closed = asyncio.Event()
         self._refusal: str | None = None
+        self._counts: Counter[str] = Counter()  # of the sessions before this one
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether there is an open session."""
+        return self._session is not None and self._session.state is State.OPEN
+
+    def counters(self) -> Counter[str]:
+        """Return counts over all sessions: ``sessions`` opened, ``resent`` and ``duplicates``, ``faults`` of either side."""
+        counts = self._counts.copy()
+        if self._session is not None:
+            counts.update(resent=self._session.resent, duplicates=self._session.duplicates)
+        return counts
 
     async def run(self) -> None:
         """Stay connected until cancelled.
@@ -80,6 +94,7 @@ class PeerLink:
         self._closed.clear()
         earlier = 0 if self._session is None else self._session.session  # ahead of the clock after a refusal by 4.5
         number = max(time.time_ns() // 1000, earlier + 1)
+        self._counts = self.counters()
         self._session = PeerSession(self._hello, number, time.monotonic())
         self._dealer = dealer(self._endpoint, self._on_frames, max_frame_bytes=self._max_frame_bytes, keys=self._keys)
         try:
@@ -137,12 +152,14 @@ class PeerLink:
                 if not self._opened:  # a welcome said twice opens nothing
                     logger.info("session with the controller at %s is open", self._endpoint)
                     self._opened = True
+                    self._counts["sessions"] += 1
                     self._on_opened()
             case Closed():
                 logger.log(logging.INFO if self._opened else logging.DEBUG, "session closed: %s", event.reason)
                 self._refusal = event.reason if event.final else None
                 self._closed.set()
             case Faulted():
+                self._counts["faults"] += 1
                 logger.warning(
                     "%s: %s (SPEC %s)", "refused by controller" if event.ours else "refused", event.text, event.clause
                 )
@@ -174,6 +191,11 @@ class HubLink:
     def endpoint(self) -> str:
         """Return the endpoint as bound, with the port that a wildcard became."""
         return self._router.endpoint
+
+    @property
+    def dropped(self) -> int:
+        """Return how many messages found a full queue."""
+        return self._router.dropped
 
     async def run(self) -> None:
         """Keep the sessions alive until cancelled."""

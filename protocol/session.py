@@ -131,6 +131,16 @@ class PeerSession:
         """Return the number of the session."""
         return self._delivery.session
 
+    @property
+    def resent(self) -> int:
+        """Return how many messages were sent again."""
+        return self._delivery.resent
+
+    @property
+    def duplicates(self) -> int:
+        """Return how many messages came a second time."""
+        return self._delivery.duplicates
+
     def seal(self, message: Message, now_s: float) -> Envelope:
         """Return the envelope of a message to the controller.
 

@@ -6,12 +6,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
 
 from protocol.config import ConfigError, LoadedTestbed, read_testbed
+from protocol.metrics import Families
 from protocol.resources import allow_many_connections, end_beyond, memory_limit_bytes
 from protocol.transport import end_transport
 
@@ -96,10 +98,31 @@ def serve_testbed(
             logger.warning(
                 "%s is INSECURE: whoever reaches it can read and steer this testbed (insecure: true)", endpoint
             )
+        for address in loaded.file.metrics.exposed:
+            logger.warning("metrics at %s are INSECURE: whoever reaches it can read them (insecure: true)", address)
         return run_until_stopped(serve(loaded), stopped=stopped)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
         return 2
+
+
+@asynccontextmanager
+async def metrics_served(loaded: LoadedTestbed, name: str, families: Families) -> AsyncIterator[None]:
+    """Serve metrics while the context lasts, if the testbed file says where the process of this name does.
+
+    Raises
+    ------
+    OSError
+        If the address cannot be bound.
+    """
+    address = loaded.file.metrics.at.get(name)
+    if address is None:
+        yield
+        return
+    from protocol.exporter import served  # noqa: PLC0415 - a tenth of a second of imports, which few processes need
+
+    async with served(address, families):
+        yield
 
 
 async def _stoppable(main: Coroutine[object, object, int], stopped: int, limit_bytes: int) -> int:

@@ -79,6 +79,7 @@ class Agent:
             return [Say(Declined(epoch=epoch, clause="7.3", text=str(error)))]
         except OurFaultError as error:  # beyond what the report's numbers can hold
             return [Say(Declined(epoch=epoch, clause=error.clause, text=error.text))]
+        self.counters["reports"] += 1
         self._remember(wanted, report)
         return [Say(report)]
 

@@ -1,6 +1,7 @@
 """The UE agent's process: joins control link, rules and receiver (shell, no formula)."""
 
 import logging
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -8,10 +9,12 @@ from protocol.config import LoadedTestbed, facts
 from protocol.keys import CONTROLLER, RADIO, client_keys
 from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, FeedbackKind, Hello, Message, UeCapabilities
-from protocol.shell import serve_testbed
+from protocol.metrics import Family
+from protocol.shell import metrics_served, serve_testbed
 from protocol.versions import software
 from ue_agent.agent import Agent, Command, Say
 from ue_agent.config import UeAgentSection
+from ue_agent.metrics import families
 from ue_agent.receiver import EMULATED, ComplexArray, Receiver, ReceiverContext, receiver_factory
 
 logger = logging.getLogger(__name__)
@@ -39,6 +42,10 @@ class UeProcess:
         context = ReceiverContext(ue=name, facts=shared, air=links.air, options=section.options, air_keys=air_keys)
         self._receiver: Receiver = receiver_factory(section.receiver)(context, self._on_received)
 
+    def families(self) -> list[Family]:
+        """Return the metrics of this moment."""
+        return families(self._agent.counters, self._link.counters(), is_open=self._link.is_open)
+
     async def run(self) -> None:
         """Serve the controller until cancelled or refused for good."""
         try:
@@ -61,15 +68,22 @@ class UeProcess:
 
 
 async def _serve(loaded: LoadedTestbed, name: str) -> int:
-    try:
-        await UeProcess(loaded, name).run()
-    except RefusedError as error:
-        logger.error("%s: the controller refuses this UE: %s", name, error)
-        return 1
-    except LookupError as error:
-        logger.error("%s: %s", name, error)
-        return 1
-    return 0
+    async with AsyncExitStack() as stack:
+        try:  # metrics first: a process that cannot serve them has opened nothing yet
+            await stack.enter_async_context(metrics_served(loaded, name, lambda: process.families()))  # noqa: PLW0108
+            process = UeProcess(loaded, name)
+        except OSError as error:
+            logger.error("%s: cannot start: %s", name, error)
+            return 2
+        except LookupError as error:
+            logger.error("%s: %s", name, error)
+            return 1
+        try:
+            await process.run()
+        except RefusedError as error:
+            logger.error("%s: the controller refuses this UE: %s", name, error)
+            return 1
+        return 0
 
 
 def main(path: Path, name: str, *, run_directory: Path | None = None, quiet: bool = False) -> int:

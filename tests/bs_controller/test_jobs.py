@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-from bs_controller.jobs import Broken, Found, Job, Plans, Stage, Wanted, step
+from bs_controller.jobs import Broken, Found, Job, Plans, Reason, Stage, Wanted, step
 from bs_controller.sweeps import Answer, Fix, Localization, PeakFeedback, Request
 from tests.bs_controller.rehearsal import COMMON, Asking, sweep_to
 
@@ -68,6 +68,20 @@ def test_latency_of_a_sweep_counts_from_its_wish_to_its_answer() -> None:
     started.want(COMMON, now_s=1.0)
     started.answered(epoch=5, now_s=1.25)
     assert started.sweep_latency_ms == [250.0]  # exact: a quarter of a second is a binary number
+
+
+def test_state_of_a_users_work_tells_absence_and_its_end_from_what_it_waits_for() -> None:
+    user = job()
+    seen = [user.state]
+    user.present = True
+    seen.append(user.state)
+    user.want(COMMON, now_s=0.0)
+    seen.append(user.state)
+    user.abandon(Reason.UE_ABSENT, "gone", now_s=1.0)
+    seen.append(user.state)
+    while not user.done:
+        user.skip(now_s=2.0)
+    assert [*seen, user.state] == ["absent", "computing", "pending", "given_up", "done"]
 
 
 def test_who_is_furthest_behind_goes_first() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from protocol.config import ConfigError, Section, facts, read_testbed, resolved
+from protocol.config import ConfigError, Section, facts, host_and_port, read_testbed, resolved
 from protocol.strict_yaml import document_from_text, text_from_values
 from protocol.testbed import default_facts
 
@@ -356,3 +356,29 @@ def test_values_written_are_read_back_unchanged(values: dict[str, object]) -> No
 def test_no_text_draws_anything_but_values_or_a_config_error(text: str) -> None:
     with contextlib.suppress(ConfigError):
         assert isinstance(document_from_text(text, Path("x.yaml")).value, dict)
+
+
+def with_metrics(at: str, *more: str) -> str:
+    return GOOD + "\n".join(("metrics:", f"  at: {at}", *(f"  {line}" for line in more))) + "\n"
+
+
+def test_metrics_are_served_where_the_file_says_and_nowhere_by_default(tmp_path: Path) -> None:
+    assert read_testbed(write(tmp_path, GOOD)).file.metrics.at == {}
+    text = with_metrics('{controller: "127.0.0.1:9464", radio: "localhost:0", ue-1: "[::1]:1"}')
+    metrics = read_testbed(write(tmp_path, text)).file.metrics
+    assert [host_and_port(metrics.at[name]) for name in ("controller", "ue-1")] == [("127.0.0.1", 9464), ("::1", 1)]
+    assert metrics.exposed == ()
+
+
+def test_metrics_beyond_loopback_must_be_called_insecure(tmp_path: Path) -> None:
+    at = '{controller: "0.0.0.0:9464"}'
+    text = complaint(tmp_path, with_metrics(at))
+    assert "expected a loopback address" in text
+    assert '"0.0.0.0:9464"' in text
+    assert read_testbed(write(tmp_path, with_metrics(at, "insecure: true"))).file.metrics.exposed == ("0.0.0.0:9464",)
+
+
+@pytest.mark.parametrize("address", ["9464", ":9464", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000"])
+def test_metrics_address_is_a_host_and_a_port(tmp_path: Path, address: str) -> None:
+    text = complaint(tmp_path, with_metrics(f'{{controller: "{address}"}}'))
+    assert f'expected host:port for controller, got "{address}"' in text

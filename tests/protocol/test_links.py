@@ -100,6 +100,28 @@ async def test_peers_that_begin_again_while_the_controller_is_stalled_join_once_
 
 
 @pytest.mark.asyncio
+async def test_counts_of_a_peer_go_on_over_its_sessions(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/control"
+    link = PeerLink(endpoint, hello("ue-1"), lambda _: None, lambda: None)
+    peer = asyncio.create_task(link.run())
+    counted: list[tuple[bool, int, int]] = []
+    async with asyncio.timeout(WITHIN_S):
+        for resent in (3, 4):
+            hub = HubLink(endpoint, ADMISSION, lambda _: None)
+            await until(lambda: link.is_open)
+            assert hub.table.open_by_role() == {Role.UE: 1}
+            assert link._session is not None
+            link._session._delivery.resent = resent  # as if so many had found no acknowledgement
+            hub.close("the run is over")
+            await until(lambda: not link.is_open)
+            counts = link.counters()
+            counted.append((link.is_open, counts["sessions"], counts["resent"]))
+    peer.cancel()
+    await asyncio.gather(peer, return_exceptions=True)
+    assert counted == [(False, 1, 3), (False, 2, 7)]
+
+
+@pytest.mark.asyncio
 @pytest.mark.clause("4.1")
 async def test_peer_that_had_to_go_above_a_number_stays_above_it_in_its_next_session(tmp_path: Path) -> None:
     endpoint, greetings = f"ipc://{tmp_path}/control", asyncio.Queue[tuple[Route, int]]()

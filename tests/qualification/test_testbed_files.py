@@ -22,6 +22,14 @@ MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
         {"links": {"control": "tcp://0.0.0.0:5750"}},
         r'links\.control: expected a loopback address .*, got "tcp://0\.0\.0\.0:5750"',
     ),
+    "metrics open to the network": (
+        {"metrics": {"at": {"controller": "0.0.0.0:9464"}}},
+        r'metrics\.at: expected a loopback address for controller, .*, got "0\.0\.0\.0:9464"',
+    ),
+    "metrics of nobody": (
+        {"metrics": {"at": {"ue-9": "127.0.0.1:9464"}}},
+        r"metrics\.at\.ue-9: expected one of controller, radio, ue-1, ue-2, got ue-9",
+    ),
     "no equal groups": (
         {"controller": {"schemes": [{"scheme": "cbs_bt", "angle_groups": 7}]}},
         r"controller\.schemes.*: .*128 subcarriers cannot be cut into 7 equal groups",
