@@ -1,12 +1,22 @@
 """What the cases of radios and UEs rest on: bounds from below, a window counted from what was acknowledged, raw ZMTP."""
 
-import pytest
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+import zmq
+
+from protocol.codec import Envelope, encode
 from protocol.conformance.case import InconclusiveError, NonconformityError
+from protocol.conformance.drivers.peer import PeerUnderTest
 from protocol.conformance.headers import frames_of, header, parsed
 from protocol.conformance.raw_listener import identity_in
 from protocol.conformance.referee import UE_SAYS, SessionWatch
+from protocol.conformance.sockets import Pump
 from protocol.conformance.timing import EchoMeter
+from protocol.conformance.wire_log import WireLog
+from tests.protocol.examples import hello
 
 
 @pytest.mark.parametrize(
@@ -49,3 +59,20 @@ def test_routing_id_is_read_from_a_ready_command_of_any_order() -> None:
     assert identity_in(b"\x05READY" + kind + identity) == b"ue-1"
     assert identity_in(b"\x05READY" + identity + kind) == b"ue-1"
     assert identity_in(b"\x05READY" + nobody + kind) == b""
+
+
+def test_hello_said_again_as_the_next_case_begins_is_the_same_hello(tmp_path: Path) -> None:
+    testee = SimpleNamespace(ensure_running=lambda: False, ended=lambda: None)
+    control = f"ipc://{tmp_path}/control"
+    rig: Any = SimpleNamespace(
+        pump=Pump(WireLog()), control=control, largest_frame_bytes=8192, ring=None, testee=testee
+    )
+    peer = PeerUnderTest(rig, UE_SAYS)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.connect(control)
+        for numbers in ([5], [5, 5, 6]):
+            for number in numbers:
+                dealer.send_multipart(encode(Envelope(session=number, message=hello())))
+            peer.begin()
+        assert peer.session == 6
+    rig.pump.close()

@@ -256,7 +256,7 @@ class PeerUnderTest(Conversation):
     def _greeted_again(self, said: Said) -> None:
         if self.hello is not None and said.without_acknowledgement() != self.hello.without_acknowledgement():
             raise NonconformityError("expected the same hello again, got another of the same number", "4.1.5")
-        self.heard_at_s["hello"].append(said.at_s)
+        self.heard_at_s.setdefault("hello", []).append(said.at_s)  # the first may have been heard in the case before
         if self._opened_s and said.at_s - self._opened_s < CROSSING_S:
             return
         self.inbox.append(said)
