@@ -1,4 +1,4 @@
-"""Testbeds spread over several machines: a folder, an address, a testbed file and keys for each, set up as the README says (shell).
+"""Testbeds spread over several machines: a folder, an address, a testbed file and keys for each, set up as the README says.
 
 What people type on their machines is read from the README and carried out here, so that the one cannot leave the other behind.
 """
@@ -77,10 +77,10 @@ class Site:
     def _endpoint(self, host: str, port: int) -> str:
         return f"tcp://{self.network.address(host)}:{port}"
 
-    def write(self, name: str, changes: Mapping[str, object]) -> None:
+    def write(self, name: str, changes: Mapping[str, object], file: str = FILE) -> None:
         """Write a machine's own copy of the testbed file, with some values changed."""
         text = yaml.safe_dump(merged(self.values, changes), sort_keys=False)
-        (self.hosts[name].folder / FILE).write_text(text)
+        (self.hosts[name].folder / file).write_text(text)
 
     def set_up(self) -> None:
         """Do all that the README says."""
@@ -90,14 +90,18 @@ class Site:
     def _type(self, host: Host, words: list[str]) -> None:
         match words:
             case ["scp", source, target]:
-                name, _, place = target.partition(":")
-                shutil.copy(host.folder / source, self.hosts[name].folder / place)
+                self.copy(host.name, source, target)
             case ["nftestbed", "keys", *rest]:
                 host.carry_out("keys", *rest)
             case ["nftestbed", *rest]:
                 host.start(*rest)
             case _:
                 raise ValueError(f"expected scp or nftestbed on {host.name}, got: {' '.join(words)}")
+
+    def copy(self, host: str, source: str, target: str) -> None:
+        """Copy a file of one machine to a place on another, ``HOST:FOLDER/``."""
+        name, _, place = target.partition(":")
+        shutil.copy(self.hosts[host].folder / source, self.hosts[name].folder / place)
 
     @property
     def controller(self) -> Process:

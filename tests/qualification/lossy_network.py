@@ -1,4 +1,4 @@
-"""Hosts of their own on one machine, each in a network namespace with an address, on cables that are late, lossy or cut (shell).
+"""Hosts on one machine, each in a network namespace with an address, on cables that are late, lossy or cut (shell).
 
 A host's end of its cable is a TUN device; the other ends meet in one thread here, which hands each packet to the host that
 it is addressed to, late or never. So the kernel's own TCP meets the losses, and no `netem` is needed, which many kernels

@@ -58,9 +58,7 @@ def socket_at(network: Network, host: str) -> socket.socket:
     return one
 
 
-def test_packet_takes_the_latency_of_both_cables(
-    network: Network, ends: tuple[socket.socket, socket.socket]
-) -> None:
+def test_packet_takes_the_latency_of_both_cables(network: Network, ends: tuple[socket.socket, socket.socket]) -> None:
     here, there = ends
     network.cables["here"].latency_s, network.cables["there"].latency_s = 0.03, 0.02
     began_s = time.monotonic()
