@@ -212,7 +212,7 @@ class KeyedDealer(Dealer):
         # a handshake takes four round trips, and libzmq gives it 2 s; its monitor does not tell that from being hung up on
         return (
             f"the other end hung up or was too slow: {server}.public may not be its key, it may have none, "
-            "or a round trip takes 0.4 s or more"
+            "or a round trip takes 0.5 s or more"
         )
 
     def close(self, linger_s: float = 0.2) -> None:

@@ -24,8 +24,9 @@ STRANGER = "stranger"
 HOSTS = (CONTROLLER, RADIO, *UES, STRANGER)
 FILE = "testbed.yaml"
 TYPED = re.compile(r"^([\w-]+)\$ +(\S.*)$", re.MULTILINE)
-#: The UE of which the README tells, in the place of all.
-EXAMPLE = "ue-1"
+#: Of which the README tells: the UE in the place of all, the addresses in the place of those here.
+EXAMPLE_UE = "ue-1"
+EXAMPLE_ADDRESSES = {CONTROLLER: "192.168.1.4", RADIO: "192.168.1.5"}
 
 
 @dataclass(slots=True)
@@ -66,16 +67,15 @@ class Site:
 
     def __init__(self, folder: Path, network: Network, values: Mapping[str, object]) -> None:
         self.network = network
-        links = {"control": self._endpoint(CONTROLLER, 5750), "air": self._endpoint(RADIO, 5751), "keys": "keys"}
+        links = yaml.safe_load(_fenced("yaml"))["links"]
+        for host, address in EXAMPLE_ADDRESSES.items():
+            links = {key: value.replace(address, network.address(host)) for key, value in links.items()}
         self.values = {**values, "links": links}
         self.hosts: dict[str, Host] = {}
         for name, cable in network.cables.items():
             self.hosts[name] = Host(name, folder / name, network.namespace(name), cable)
             self.hosts[name].folder.mkdir()
             self.write(name, {})
-
-    def _endpoint(self, host: str, port: int) -> str:
-        return f"tcp://{self.network.address(host)}:{port}"
 
     def write(self, name: str, changes: Mapping[str, object], file: str = FILE) -> None:
         """Write a machine's own copy of the testbed file, with some values changed."""
@@ -123,14 +123,18 @@ class Site:
 
 def typed() -> list[tuple[str, list[str]]]:
     """Return what the README has people type, each line with its machine; what is said of one UE, for all of them."""
+    return [
+        (host.replace(EXAMPLE_UE, ue), words.replace(EXAMPLE_UE, ue).split())
+        for host, words in TYPED.findall(_fenced("console"))
+        for ue in (UES if EXAMPLE_UE in f"{host} {words}" else (EXAMPLE_UE,))
+    ]
+
+
+def _fenced(language: str) -> str:
+    """Return all text of the README about several machines that is set in this language."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.partition("\n## Several machines\n")[2].partition("\n## ")[0]
-    lines = [(line.group(1), line.group(2)) for line in TYPED.finditer(section)]
-    return [
-        (host.replace(EXAMPLE, ue), words.replace(EXAMPLE, ue).split())
-        for host, words in lines
-        for ue in (UES if EXAMPLE in f"{host} {words}" else (EXAMPLE,))
-    ]
+    return "".join(re.findall(rf"^```{language}\n(.*?)^```", section, re.DOTALL | re.MULTILINE))
 
 
 @contextmanager

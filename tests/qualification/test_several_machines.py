@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.requirement("a testbed runs on several machines"), pyt
 LATENCY_S, LOSS = 0.02, 0.01
 #: A run of some fifteen seconds, on a machine that is busy with others, the first time with loops to compile.
 RUN_WITHIN_S = 180.0
-ROUNDS = 6
+ROUNDS = 4
 SCHEMES = [{"scheme": "cbs"}, {"scheme": "backprojection", "range_points": 50}]
 #: What the README calls millimetres; the schemes of the tables with metres tell the direction alone.
 EXACT, EXACT_WITHIN_M = frozenset({"likelihood", "network", "backprojection"}), 0.02
