@@ -44,10 +44,14 @@ class Cable:
 class Network:
     """One network, 10.78.0.0/24, of hosts on cables; packets between two hosts pass both of their cables."""
 
+    _serial = itertools.count()
+
     def __init__(self, hosts: tuple[str, ...], *, seed: int = 0) -> None:
         self.cables = {host: Cable() for host in hosts}
         self._numbers = {host: number for number, host in enumerate(hosts, start=1)}
         self._by_address = {socket.inet_aton(self.address(host)): host for host in hosts}
+        self._name = f"nl{os.getpid()}-{next(self._serial)}"
+        self._made: list[str] = []
         self._ends: dict[str, int] = {}
         self._selector = selectors.DefaultSelector()
         self._under_way: list[tuple[float, int, str, bytes]] = []
@@ -61,27 +65,22 @@ class Network:
         return f"10.78.0.{self._numbers[host]}"
 
     def namespace(self, host: str) -> str:
-        """Return the network namespace of a host; it carries the process id, so that two networks do not meet."""
-        return f"nl{os.getpid()}-{self._numbers[host]}"
+        """Return the network namespace of a host; it carries the process id, so that networks of two do not meet."""
+        return f"{self._name}-{self._numbers[host]}"
 
     def lay(self) -> None:
         """Make all hosts and cables, and begin to carry packets."""
         for host in self.cables:
             namespace = self.namespace(host)
             ip("netns", "add", namespace)
-            self._ends[host] = self._cable_end(namespace)
-            ip("link", "set", namespace, "netns", namespace, "name", "cable")
+            self._made.append(namespace)
+            self._ends[host], device = _cable_end()
+            ip("link", "set", device, "netns", namespace, "name", "cable")
             ip("-n", namespace, "address", "add", f"{self.address(host)}/24", "dev", "cable")
-            for device in ("lo", "cable"):
-                ip("-n", namespace, "link", "set", device, "up")
+            ip("-n", namespace, "link", "set", "lo", "up")
+            ip("-n", namespace, "link", "set", "cable", "up")
             self._selector.register(self._ends[host], selectors.EVENT_READ, host)
         self._thread.start()
-
-    @staticmethod
-    def _cable_end(name: str) -> int:
-        end = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", name.encode(), TUN_WITHOUT_HEADER))
-        return end
 
     def remove(self) -> None:
         """Carry nothing more, and remove all hosts and cables."""
@@ -91,9 +90,9 @@ class Network:
         self._selector.close()
         for end in self._ends.values():
             os.close(end)
-        for host in self.cables:
+        for namespace in self._made:
             with contextlib.suppress(OSError):
-                ip("netns", "delete", self.namespace(host))
+                ip("netns", "delete", namespace)
 
     # --- in the thread -----------------------------------------------------------------------------------------------
 
@@ -130,6 +129,17 @@ class Network:
             _, _, receiver, packet = heapq.heappop(self._under_way)
             with contextlib.suppress(OSError):  # a device whose queue is full loses it, as devices do
                 os.write(self._ends[receiver], packet)
+
+
+def _cable_end() -> tuple[int, str]:
+    """Return a new TUN device: what its packets are read from and written to, and the name that the kernel gave it."""
+    end = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        told = fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH22x", b"nl%d", TUN_WITHOUT_HEADER))
+    except OSError:
+        os.close(end)
+        raise
+    return end, told[:16].rstrip(b"\0").decode()
 
 
 def refusal() -> str:
