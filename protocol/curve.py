@@ -209,7 +209,11 @@ class KeyedDealer(Dealer):
             return f"your key is not enrolled with the {server}: {public_key(self._keys.secret)}"
         if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
             return f"whoever listens there has no keys, or is no {server}"
-        return f"the other end hung up: {server}.public may not be its key, or it has none"
+        # a handshake takes four round trips, and libzmq gives it 2 s; its monitor does not tell that from being hung up on
+        return (
+            f"the other end hung up or was too slow: {server}.public may not be its key, it may have none, "
+            "or a round trip takes 0.5 s or more"
+        )
 
     def close(self, linger_s: float = 0.2) -> None:
         """Close as every dealer does, and stop watching."""

@@ -23,6 +23,11 @@ class Place:
     range_m: float
     angle_deg: float
 
+    @property
+    def polar(self) -> tuple[float, float]:
+        """Return range, m, and angle, rad."""
+        return self.range_m, math.radians(self.angle_deg)
+
 
 def nearest_user(record: Record, places: Mapping[str, Place]) -> str:
     """Return the user in whose direction a fix lies; ranges of published schemes are metres off, directions are not."""

@@ -28,30 +28,30 @@ class Cables:
 
     def lay(self) -> None:
         """Make all namespaces and cables."""
-        _ip("netns", "add", self.hub)
-        _ip("-n", self.hub, "link", "set", "lo", "up")
+        ip("netns", "add", self.hub)
+        ip("-n", self.hub, "link", "set", "lo", "up")
         for name, number in self._numbers.items():
             host, near, far = self.host(name), f"h{number}", "cable"
-            _ip("netns", "add", host)
-            _ip("-n", self.hub, "link", "add", near, "type", "veth", "peer", "name", far, "netns", host)
-            _ip("-n", self.hub, "address", "add", f"10.77.{number}.1/24", "dev", near)
-            _ip("-n", host, "address", "add", f"10.77.{number}.2/24", "dev", far)
-            _ip("-n", self.hub, "link", "set", near, "up")
-            _ip("-n", host, "link", "set", far, "up")
+            ip("netns", "add", host)
+            ip("-n", self.hub, "link", "add", near, "type", "veth", "peer", "name", far, "netns", host)
+            ip("-n", self.hub, "address", "add", f"10.77.{number}.1/24", "dev", near)
+            ip("-n", host, "address", "add", f"10.77.{number}.2/24", "dev", far)
+            ip("-n", self.hub, "link", "set", near, "up")
+            ip("-n", host, "link", "set", far, "up")
 
     def pull(self, name: str) -> None:
         """Part a host from the hub."""
-        _ip("-n", self.host(name), "link", "set", "cable", "down")
+        ip("-n", self.host(name), "link", "set", "cable", "down")
 
     def plug(self, name: str) -> None:
         """Join it again."""
-        _ip("-n", self.host(name), "link", "set", "cable", "up")
+        ip("-n", self.host(name), "link", "set", "cable", "up")
 
     def remove(self) -> None:
         """Remove all namespaces, and the cables with them."""
         for namespace in (*map(self.host, self._numbers), self.hub):
             with suppress(OSError):
-                _ip("netns", "delete", namespace)
+                ip("netns", "delete", namespace)
 
 
 def refusal() -> str:
@@ -77,7 +77,8 @@ def laid_cables(hosts: tuple[str, ...]) -> Iterator[Cables]:
         cables.remove()
 
 
-def _ip(*words: str) -> None:
+def ip(*words: str) -> None:
+    """Carry out a command of iproute2, or raise an error that tells what it complained of."""
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")

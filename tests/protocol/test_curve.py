@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ async def test_client_that_wants_keys_does_not_speak_to_a_server_without(tmp_pat
     ("who", "expected"),
     [
         ("stranger", "kept out of {0}: your key is not enrolled with the controller: {1}"),
-        ("wrong server key", "the other end hung up: controller.public may not be its key, or it has none"),
+        ("wrong server key", "the other end hung up or was too slow: controller.public may not be its key"),
     ],
 )
 @pytest.mark.asyncio
@@ -131,6 +132,21 @@ async def test_who_is_kept_out_is_told_why(
         here.knock(keys)
         said = expected.format(here.router.endpoint, key_of(keys))
         await until(lambda: said in caplog.text)
+
+
+@pytest.mark.asyncio
+async def test_server_too_far_away_to_shake_hands_in_time_is_not_blamed_on_its_key_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as far:  # whose answers are still on their way
+        keys = Keyring(tmp_path / "keys").client("radio")
+        endpoint = f"tcp://127.0.0.1:{far.getsockname()[1]}"
+        dealer = KeyedDealer(endpoint, Inbox(), max_frame_bytes=LIMIT_BYTES, keys=keys)
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await until(lambda: "or a round trip takes 0.5 s or more" in caplog.text)
+        finally:
+            dealer.close(0.0)
 
 
 @pytest.mark.clause("10.5")
