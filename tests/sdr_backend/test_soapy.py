@@ -100,6 +100,17 @@ def test_short_writes_are_gone_on_with_and_a_burst_stands_at_its_index(binding: 
         radio.transmit(sent, at)
 
 
+def test_flush_throws_away_what_has_waited_however_much(binding: FakeSoapy, kept: Keep) -> None:
+    radio = kept(opened())
+    binding.there.extend([1024] * 3000)  # three seconds at 1 MS/s
+    radio.flush()
+    assert sum(binding.there) < 100 * 1024
+    while radio.receive(1024, 0.0).samples.size:
+        continue
+    binding.there.append(8)
+    assert radio.receive(8, PATIENCE_S).samples.size == 8
+
+
 def test_device_is_fed_without_end_but_not_far_ahead_of_time(binding: FakeSoapy, kept: Keep) -> None:
     began_s = time.monotonic()
     radio = kept(opened(ahead_s=0.02))
