@@ -163,12 +163,13 @@ class _Device:
 
     def _open(self) -> None:
         options, soapy = self._options, self._soapy
+        self._in = self._out = None
         try:
             self._device = soapy.Device(options.args)
             self._in = self._stream(soapy.SOAPY_SDR_RX) if options.receive else None
             self._out = self._stream(soapy.SOAPY_SDR_TX) if options.transmit else None
         except (RuntimeError, ValueError) as error:  # what the binding makes of C++ exceptions
-            self._device = None
+            self._shut()
             raise RadioError(f"{NAME}: cannot open {options.args!r}: {error}") from error
         self.lives += 1
 
@@ -230,6 +231,7 @@ class _Device:
             if stream is not None:
                 device.deactivateStream(stream)
                 device.closeStream(stream)
+        device.close()  # SoapySDR gives out the same device again as long as anything refers to it
 
 
 class _Feeder:

@@ -81,6 +81,15 @@ def test_device_that_does_not_return_is_tried_again_and_meanwhile_nothing_comes(
     assert radio.receive(8, PATIENCE_S).samples.size == 8
 
 
+def test_device_that_breaks_while_it_is_opened_is_not_given_out_again(binding: FakeSoapy, kept: Keep) -> None:
+    binding.broken = "sendCommand failed"
+    with pytest.raises(RadioError, match="sendCommand failed") as refusal:
+        opened()
+    binding.broken = ""
+    kept(opened())
+    assert [device.alive for device in binding.devices] == [False, True], refusal  # whose frames refer to the first one
+
+
 def test_error_of_a_read_counts_as_silence(binding: FakeSoapy, kept: Keep) -> None:
     radio = kept(opened())
     binding.there.extend([NOT_SUPPORTED] * 10_000)
