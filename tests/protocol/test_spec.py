@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import protocol
-from protocol import codec, delivery, hub, session
+from protocol import codec, delivery, hub, links, session
 from protocol import messages as msg
 from protocol.messages import MESSAGE_TYPES, Message, Role
 from protocol.session import CONTROLLER_HEARS, PEER_HEARS, Table
@@ -237,6 +237,8 @@ def clause_text(number: str) -> str:
         ("4.7", f"every {delivery.LONGEST_RESEND_S:g} s"),
         ("4.8", f"At most {delivery.WINDOW} sequenced messages"),
         ("4.11", f"did not listen for {hub.STALL_S:g} s"),
+        # what is due is seen at the next tick; the rest of what the text allows is for machines that are late
+        *((number, f"(plus {2 * links.TICK_S:g} s for timers)") for number in ("4.1", "4.7", "4.10")),
         ("8.1", f"after {receiver.FIRST_PATIENCE_S:g} s, then"),
         ("8.1", f"{receiver.LONGEST_PATIENCE_S:g} s at most"),
         ("9.3", f"more than {hub.MAX_FAULTS} refusals within {hub.FAULT_WINDOW_S:g} s"),

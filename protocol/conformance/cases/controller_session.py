@@ -4,9 +4,10 @@ import re
 from typing import Any
 
 from protocol.conformance.case import NonconformityError, case
-from protocol.conformance.drivers.controller import RADIO_NAME, ControllerUnderTest, KitPeer
+from protocol.conformance.drivers.controller import ControllerUnderTest, KitPeer
 from protocol.conformance.facts import digest_of
 from protocol.conformance.headers import Said, frames_of
+from protocol.conformance.keyring import RADIO
 
 
 @case("controller/session/hello-is-welcomed", clause="4.2.2", expect="welcome to version 1")
@@ -69,7 +70,7 @@ def ue_as_radio(controller: ControllerUnderTest) -> None:
 @case("controller/session/radio-as-ue", clause="4.3.1", expect="a final refusal by 4.3")
 def radio_as_ue(controller: ControllerUnderTest) -> None:
     """A UE takes the name of the radio."""
-    ue = controller.ue(RADIO_NAME)
+    ue = controller.ue(RADIO)
     ue.greet()
     _expect_final(ue, "4.3")
 

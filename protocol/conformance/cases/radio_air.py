@@ -42,7 +42,7 @@ def nothing_on_the_air(radio: RadioUnderTest) -> None:
         raise UnsupportedError("the kit cannot start the radio anew")
     radio.expect_new_session(within_s=START_WITHIN_S)
     radio.open_session()
-    radio.listen_anew()
+    radio.open_air()
     for epoch in (1, 2**40):
         _require_silence(radio, radio.ue, epoch)
 
@@ -86,7 +86,7 @@ def same_samples(radio: RadioUnderTest) -> None:
     first = {ue: radio.hear(ue, epoch) for ue in users}
     for turn in range(3):
         if turn == 2:
-            radio.listen_anew()
+            radio.open_air()
         for ue in users:
             _require_same(first[ue], radio.hear(ue, epoch), "8.2.2")
 
@@ -230,5 +230,5 @@ def frame_beyond_the_longest_on_air(radio: RadioUnderTest) -> None:
         [packed(header("listen", {"ue": radio.ue, "epoch": epoch})), bytes(radio.rig.largest_frame_bytes + 8)]
     )
     radio.wait(0.1)
-    radio.listen_anew()
+    radio.open_air()
     radio.hear(radio.ue, epoch)

@@ -290,8 +290,8 @@ def air_vanishes(ue: UeUnderTest) -> None:
     """The emulator's endpoint is gone for 0.5 s while the UE listens."""
     _asked(ue)
     ue.expect_listen()
-    ue.fall_silent()
+    ue.drop_air()
     ue.wait(0.5)
-    ue.go_on_air()
+    ue.open_air()
     ue.on_air = (1, ue.samples())
     ue.expect("peak_report", within_s=5.0)

@@ -12,6 +12,7 @@ from protocol.conformance.case import CannotRunError, InconclusiveError, Nonconf
 from protocol.conformance.conversation import PATIENCE_S, Conversation
 from protocol.conformance.curve import Pass
 from protocol.conformance.headers import Said
+from protocol.conformance.keyring import RADIO
 from protocol.conformance.raw_zmtp import RawZmtp
 from protocol.conformance.referee import CONTROLLER_SAYS_TO_RADIO, CONTROLLER_SAYS_TO_UE
 from protocol.conformance.rig import Rig
@@ -24,7 +25,6 @@ NEVER_AWAITED = 2**62  # an epoch that no controller reaches
 LONGEST_LIVENESS_S = 10.0  # that the kit waits for
 REQUESTS = frozenset({"measure", "configure", "capture"})
 STRANGERS_AGAIN_S = 1.1  # until what one second allows of refusals to strangers is there again (SPEC 9.3)
-RADIO_NAME = "radio"
 FRONT_END: Mapping[str, float] = {
     "groups": 4,
     "phase_bits": 0,
@@ -226,7 +226,7 @@ class ControllerUnderTest:
         """Return a radio on a new connection, which has said nothing yet."""
         elements = self.rig.shared.downlink.array.elements
         limits = {"elements": elements, **FRONT_END, **front_end}
-        return self.peer(RADIO_NAME, {"role": "radio", "front_end": limits})
+        return self.peer(RADIO, {"role": "radio", "front_end": limits})
 
     def raw(self) -> RawZmtp:
         """Return a connection on which ZMTP itself can be broken."""

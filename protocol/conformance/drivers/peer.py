@@ -130,12 +130,24 @@ class PeerUnderTest(Conversation):
     def rest(self) -> None:
         """Close the kit's sockets while another driver is at work, or for good."""
         self.vanish()
+        self.drop_air()
         self.pump.duties.remove(self._duties)
 
     def resume(self) -> None:
-        """Bind them again after `rest`."""
+        """Have them again after `rest`."""
         self.pump.duties.append(self._duties)
         self.come_back()
+        if self._air is not None:
+            self.open_air()
+
+    def drop_air(self) -> None:
+        """Close the kit's end of the air link, as when it crashes."""
+        if self._air is not None:
+            self.pump.drop(self._air)
+
+    def open_air(self) -> None:
+        """Have the kit's end of the air link anew."""
+        raise NotImplementedError
 
     def require_air(self) -> None:
         """Check that the testee has an air link.

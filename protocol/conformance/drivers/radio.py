@@ -28,7 +28,7 @@ class RadioUnderTest(PeerUnderTest):
         self.overheard: deque[Said] = deque()
         self._epoch = 0
         if rig.target.has_air:
-            self.listen_anew()
+            self.open_air()
 
     def begin(self) -> None:
         """Bring the radio to the hello of a fresh session."""
@@ -138,24 +138,11 @@ class RadioUnderTest(PeerUnderTest):
             raise NonconformityError(f"expected {self.subcarriers} samples, got {samples.shape}", "8.2.1")
         return samples
 
-    def listen_anew(self) -> None:
+    def open_air(self) -> None:
         """Listen through another connection from now on."""
-        if self._air is not None:
-            self.rig.pump.drop(self._air)
+        self.drop_air()
         keys = None if self.rig.ring is None else self.rig.ring.pass_of(self.ue, RADIO)
         self._air = self.rig.pump.connected(self.rig.air, "air", self._overhear, keys)
-
-    def rest(self) -> None:
-        """Close the kit's sockets while another driver is at work, or for good."""
-        super().rest()
-        if self._air is not None:
-            self.rig.pump.drop(self._air)
-
-    def resume(self) -> None:
-        """Bind and connect them again after `rest`."""
-        super().resume()
-        if self._air is not None:
-            self.listen_anew()
 
     def listen_frames(self, frames: list[bytes]) -> None:
         """Say any frames on the air link."""

@@ -34,7 +34,7 @@ class UeUnderTest(PeerUnderTest):
         self._epoch = 0
         self.air_door = None if rig.ring is None else rig.ring.door_of(RADIO)
         if rig.target.has_air:
-            self.bind_air(self.air_door)
+            self.open_air()
 
     def begin(self) -> None:
         """Bring the UE to the hello of a fresh session, with nothing on the air."""
@@ -111,21 +111,12 @@ class UeUnderTest(PeerUnderTest):
 
     def bind_air(self, door: Door | None) -> None:
         """Bind the air link anew, at a door with keys if there is one."""
-        if self._air is not None:
-            self.rig.pump.drop(self._air)
+        self.drop_air()
         self._air = self.rig.pump.bound(self.rig.air, "air", self._overhear, door)
 
-    def rest(self) -> None:
-        """Close the kit's sockets while another driver is at work, or for good."""
-        super().rest()
-        if self._air is not None:
-            self.rig.pump.drop(self._air)
-
-    def resume(self) -> None:
-        """Bind them again after `rest`."""
-        super().resume()
-        if self._air is not None:
-            self.bind_air(self.air_door)
+    def open_air(self) -> None:
+        """Bind the air link anew, at the UE's own door."""
+        self.bind_air(self.air_door)
 
     def expect_listen(self, *, within_s: float = 2.0) -> Said:
         """Return the next `listen` that no case has seen yet."""
@@ -150,15 +141,6 @@ class UeUnderTest(PeerUnderTest):
         """Answer with any frames; return whether the connection is still there."""
         assert self._air is not None  # noqa: S101 - somebody listened
         return self._air.send(frames, listen.route)
-
-    def fall_silent(self) -> None:
-        """Close the emulator's endpoint, as when it crashes."""
-        assert self._air is not None  # noqa: S101 - `require_air` comes first
-        self.pump.drop(self._air)
-
-    def go_on_air(self) -> None:
-        """Bind the emulator's endpoint again after `fall_silent`."""
-        self._air = self.pump.bound(self.rig.air, "air", self._overhear)
 
     # --- hearing -----------------------------------------------------------------------------------------------------
 

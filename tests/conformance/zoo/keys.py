@@ -6,6 +6,7 @@ import zmq
 
 from emulator import process as emulator_process
 from emulator.process import EmulatorProcess
+from emulator.server import RadioServer
 from protocol import curve, keys, links, transport, zap
 from protocol.hub import HubOutcome, SessionTable
 from protocol.keys import AllowList
@@ -139,7 +140,7 @@ def keeps_revoked_sessions() -> None:
 @broken("radio-answers-any-antenna", {"radio/security/other-antenna": "10.3.7"})
 def answers_any_antenna() -> None:
     """Answers an enrolled UE about every antenna."""
-    around(EmulatorProcess, "_answer_on_air", lambda original, self, listen, _sender: original(self, listen, None))
+    around(RadioServer, "listen", lambda original, self, message, now_s, _enrolled: original(self, message, now_s))
 
 
 @broken("radio-looks-at-connections-alone", {"radio/security/revoked-on-the-air": "10.4.1"})
