@@ -108,6 +108,7 @@ class Transmitter:
         if changes:
             self._front_end.latch(at)
             self._latched = pilot
+            at = max(at, self._next_frame(0.0))  # latching may take longer than the lead
         try:
             self._radio.transmit(self._modulator.burst(Tag.of(command.epoch, self._pilot, pilots)), at)
         except LateError as late:

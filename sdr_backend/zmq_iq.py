@@ -6,6 +6,7 @@ stands still while nobody asks, and otherwise goes no faster than the sample rat
 """
 
 import os
+import struct
 import threading
 import time
 from collections.abc import Mapping
@@ -29,13 +30,20 @@ LOOK_MS = 20  # how long a wait may last before it is seen that the radio is to 
 CATCH_UP_S = 0.05  # a transmitter that was held up by no more than this makes up for it
 ASK_AGAIN_S = 2.0  # a question on a standing connection that gets no answer; a second answer is samples as well
 MAX_ANSWER_BYTES = 1 << 24
+INDEX = struct.Struct("<HBQQ")  # before the samples where GNU Radio passes tags: magic, version, index, number of tags
+INDEX_MAGIC, INDEX_VERSION = 0x5FF0, 1
 
 
 class ZmqIqOptions(Options, frozen=True):
-    """Endpoints: `transmit` is bound, `receive` connected to. `block` samples are one answer."""
+    """Endpoints: `transmit` is bound, `receive` connected to. `block` samples are one answer.
+
+    With `counted` what is received comes with GNU Radio's header, as a sink writes it that passes tags, and the index there is
+    the receiver's; where it begins again, the receiver's goes on at the next multiple of `counted` ahead of it.
+    """
 
     transmit: str | None = None
     receive: str | None = None
+    counted: Annotated[int, Meta(ge=0)] = 0
     rate_hz: Positive = 1e6
     paced: bool = True
     block: Annotated[int, Meta(ge=1, le=65536)] = 1024
@@ -65,7 +73,7 @@ class ZmqIq:
             if chosen.transmit is not None:
                 self._transmitter = _Transmitter(self._context, chosen.transmit, chosen)
             if chosen.receive is not None:
-                self._receiver = _Receiver(self._context, chosen.receive)
+                self._receiver = _Receiver(self._context, chosen.receive, chosen.counted)
         except (zmq.ZMQError, OSError) as error:
             if self._transmitter is not None:
                 self._transmitter.close()
@@ -198,11 +206,37 @@ class _Transmitter:
             self._claim = None
 
 
+class CountedAnswers:
+    """Indices of samples from the headers of answers."""
+
+    def __init__(self, multiple: int) -> None:
+        self._multiple = multiple
+        self._base, self._expected = 0, 0
+
+    def missing(self, answer: memoryview) -> tuple[int, memoryview]:
+        """Return how many samples are missing before those of an answer, and these as bytes.
+
+        An answer without a header, or with tags behind it, holds none.
+        """
+        if len(answer) < INDEX.size:
+            return 0, answer[:0]
+        magic, version, index, tags = INDEX.unpack_from(answer)
+        if (magic, version, tags) != (INDEX_MAGIC, INDEX_VERSION, 0):
+            return 0, answer[:0]
+        if self._base + index < self._expected:
+            self._base = -(-(self._expected - index) // self._multiple) * self._multiple
+        missing = self._base + index - self._expected
+        samples = answer[INDEX.size :]
+        self._expected += missing + len(samples) // WIRE.itemsize
+        return missing, samples
+
+
 class _Receiver:
     """Asks in the thread of whoever reads; a DEALER, since a REQ is stuck for ever when its question is lost."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> None:
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, counted: int) -> None:
         self._incoming = Incoming()
+        self._counted = CountedAnswers(counted) if counted else None
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._asked_s: float | None = None  # when, if the answer is still to come
@@ -257,11 +291,15 @@ class _Receiver:
         if self._losses in ready:
             self._losses.recv_multipart()
             self._asked_s = None
-            self._incoming.broken()
+            if self._counted is None:
+                self._incoming.broken()  # otherwise the next answer tells what is missing
 
     def _take(self, frames: list[bytes]) -> None:
         self._asked_s = None
-        data = frames[-1]
+        data = memoryview(frames[-1])
+        if self._counted is not None:
+            missing, data = self._counted.missing(data)
+            self._incoming.lost(missing)
         samples = np.frombuffer(data, dtype=WIRE, count=len(data) // WIRE.itemsize)
         if np.isfinite(samples).all():
             self._incoming.append(samples)
