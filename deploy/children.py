@@ -1,0 +1,81 @@
+"""The processes of a testbed as commands: those of our own, and the channel program of an air of samples."""
+
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from protocol.config import SdrSection, TestbedFile
+from sdr_backend.peers import gnuradio_channel
+
+#: Distributions build GNU Radio for their own interpreter; its bindings do not load in another one's environment.
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A process and how it is started."""
+
+    name: str
+    command: tuple[str, ...]
+
+    @classmethod
+    def of_module(cls, name: str, module: str, *words: str) -> "Child":
+        """Return a process of our own."""
+        return cls(name=name, command=(sys.executable, "-P", "-m", module, *words))
+
+
+def sdr_children(section: SdrSection, subcarriers: int, ues: tuple[str, ...], common: tuple[str, ...]) -> list[Child]:
+    """Return what takes the emulator's place: radio, air and channel program, with a stream for each of these UEs."""
+    streams = [
+        word
+        for ue in ues
+        for word in ("--stream", ue, section.transmit.replace("{ue}", ue), section.receive.replace("{ue}", ue))
+    ]
+    options = ("--port", str(section.channel_port), "--taps", str(subcarriers), *streams)
+    if section.program == "numpy":
+        program = Child.of_module("channel", "sdr_backend.peers.numpy_channel", *options)
+    else:
+        script = str(Path(gnuradio_channel.__file__))
+        program = Child(name="channel", command=(SYSTEM_PYTHON, "-I", script, *options))
+    return [
+        program,
+        Child.of_module("air", "emulator.air", *common),
+        Child.of_module("sdr", "sdr_backend", *common),
+    ]
+
+
+def with_private_streams(file: TestbedFile, private: Path) -> TestbedFile:
+    """Return a testbed file whose samples and settings travel through a private folder."""
+    if file.sdr is None:
+        return file
+    sdr = msgspec.structs.replace(
+        file.sdr,
+        settings=f"ipc://{private}/settings",
+        channel_port=_free_port(),
+        transmit=f"ipc://{private}/{{ue}}.sent",
+        receive=f"ipc://{private}/{{ue}}.heard",
+    )
+    users = file.emulator.get("users")
+    names = [str(name) for name in users] if isinstance(users, Mapping) else []
+    transmit = " ".join(sdr.transmit.replace("{ue}", name) for name in names)
+    radio = _with_option(file.sdr_backend, ("radio", "options", "transmit"), transmit)
+    receiver = _with_option(file.ue_agent, ("options", "receive"), sdr.receive)
+    return msgspec.structs.replace(file, sdr=sdr, sdr_backend=radio, ue_agent=receiver)
+
+
+def _with_option(values: Mapping[str, object], path: tuple[str, ...], value: str) -> dict[str, object]:
+    key, *rest = path
+    inner = values.get(key)
+    if rest:
+        return {**values, key: _with_option(inner if isinstance(inner, Mapping) else {}, tuple(rest), value)}
+    return {**values, key: value}
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
