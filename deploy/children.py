@@ -35,7 +35,8 @@ def sdr_children(section: SdrSection, subcarriers: int, ues: tuple[str, ...], co
         for ue in ues
         for word in ("--stream", ue, section.transmit.replace("{ue}", ue), section.receive.replace("{ue}", ue))
     ]
-    options = ("--port", str(section.channel_port), "--taps", str(subcarriers), *streams)
+    behind = 1 + section.delay_samples + max([0, *(echo.delay_samples for echo in section.echoes)])
+    options = ("--port", str(section.channel_port), "--taps", str(subcarriers), "--behind", str(behind), *streams)
     if section.program == "numpy":
         program = Child.of_module("channel", "sdr_backend.peers.numpy_channel", *options)
     else:

@@ -204,9 +204,9 @@ class _Stream:
         count = self._options.block
         self._keep_pace(count)
         with self._changed:
-            if self._is_new_receiver():
+            if self._is_new_receiver() and (ahead := -self.position % self._options.stride):
                 self._schedule.clear()
-                self._schedule.position += -self.position % self._options.stride
+                self._schedule.position += ahead
             self._asked_s = time.monotonic()
             samples = self._schedule.take(count)
             self._changed.notify_all()

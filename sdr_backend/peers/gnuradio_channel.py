@@ -1,10 +1,10 @@
 """A channel program of GNU Radio: one headless flowgraph that filters the samples of each UE on their way.
 
-``/usr/bin/python3 -I gnuradio_channel.py --port N --taps M --stream UE FROM TO``, the last for each UE: its samples are asked
-for at FROM and answered at TO, with their index. Whoever is on this machine sets the taps by XML-RPC: `instance()` names this
-start of the program; `change(...)` takes taps and the rest for all UEs, and returns that name, or nothing if the transmitter is
-another than before: the program then begins anew, with empty streams. It runs with the system's own interpreter and imports
-nothing of this package.
+``/usr/bin/python3 -I gnuradio_channel.py --port N --taps M --behind K --stream UE FROM TO``, the last for each UE: its samples
+are asked for at FROM and answered at TO, with their index. Whoever is on this machine sets the taps by XML-RPC: `instance()`
+names this start of the program; `change(...)` takes taps and the rest for all UEs, and returns that name, or nothing if the
+transmitter is another than before: the program then begins anew, with empty streams. It runs with the system's own interpreter
+and imports nothing of this package.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def complex_list(binary: Binary) -> list[complex]:
 class Streams:
     """The flowgraph, and the calls that change it."""
 
-    def __init__(self, streams: list[tuple[str, str, str]], taps: int) -> None:
+    def __init__(self, streams: list[tuple[str, str, str]], taps: int, behind: int) -> None:
         from gnuradio import channels, filter, gr, zeromq  # noqa: PLC0415, A004 - where there is none, say so first
 
         self.is_over = threading.Event()
@@ -45,8 +45,10 @@ class Streams:
         for seed, (ue, source, sink) in enumerate(streams):
             asked = zeromq.req_source(item, 1, source, TIMEOUT_MS, False, -1)
             filtered = filter.fft_filter_ccc(1, [0j] * taps)
+            # as many taps from the start as there will ever be: a filter whose length changes moves the samples
+            echoes = [1.0 + 0j] + [0j] * (behind - 1)
             changed = channels.channel_model(
-                noise_voltage=0.0, frequency_offset=0.0, epsilon=1.0, taps=[1.0 + 0j], noise_seed=seed
+                noise_voltage=0.0, frequency_offset=0.0, epsilon=1.0, taps=echoes, noise_seed=seed
             )
             answered = zeromq.rep_sink(item, 1, sink, TIMEOUT_MS, True, -1)
             for block in (asked, filtered):
@@ -90,10 +92,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Channel of samples for the near-field testbed, in GNU Radio")
     parser.add_argument("--port", type=int, required=True, help="of the loopback interface, for XML-RPC")
     parser.add_argument("--taps", type=int, required=True, help="as many as subcarriers")
+    parser.add_argument("--behind", type=int, required=True, help="taps of what comes behind the beams")
     parser.add_argument("--stream", action="append", nargs=3, required=True, metavar=("UE", "FROM", "TO"))
     options = parser.parse_args()
     try:
-        streams = Streams(options.stream, options.taps)
+        streams = Streams(options.stream, options.taps, options.behind)
     except ImportError as error:
         print(f"expected GNU Radio (apt-get install --no-install-recommends gnuradio), got: {error}", file=sys.stderr)  # noqa: T201
         return 2

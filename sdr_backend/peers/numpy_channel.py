@@ -1,6 +1,6 @@
 """A channel program without GNU Radio: what `gnuradio_channel.py` does, in numpy, for machines that lack it (shell).
 
-``python -m sdr_backend.peers.numpy_channel --port N --taps M --stream UE FROM TO``, the last for each UE. Options and
+``python -m sdr_backend.peers.numpy_channel --port N --stream UE FROM TO``, the last for each UE. Options and
 calls are those of the other.
 """
 
@@ -113,7 +113,8 @@ def main() -> None:
     """Run the program; it ends with its parent."""
     parser = argparse.ArgumentParser(description="Channel of samples for the near-field testbed, in numpy")
     parser.add_argument("--port", type=int, required=True, help="of the loopback interface, for XML-RPC")
-    parser.add_argument("--taps", type=int, help="any number will do here")
+    for name in ("--taps", "--behind"):
+        parser.add_argument(name, type=int, help="of the other program; any number will do here")
     parser.add_argument("--stream", action="append", nargs=3, required=True, metavar=("UE", "FROM", "TO"))
     options = parser.parse_args()
     program = ChannelProgram(options.stream)
