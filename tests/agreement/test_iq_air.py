@@ -51,7 +51,8 @@ def grid_of_emulator(setting: Setting, ue: str) -> ComplexArray:
     user = scene.user(ue)
     downlink = DownlinkEmulator(FACTS.downlink, FACTS.speed_of_light_m_s)
     heard = downlink.received(setting, user.start, user.visible, user.paths)
-    return heard * np.exp(2j * np.pi * FACTS.downlink.grid.offset_hz * user.timing_offset_s)
+    late: ComplexArray = heard * np.exp(2j * np.pi * FACTS.downlink.grid.offset_hz * user.timing_offset_s)
+    return late
 
 
 def configure(setting: Setting) -> Configure:
@@ -83,7 +84,8 @@ def grid_over_samples(settings: list[Setting], ue: str, noise: SweepMean | NoNoi
 
 def without_phase(grid: ComplexArray, expected: ComplexArray) -> ComplexArray:
     product = np.vdot(grid, expected)
-    return grid * product / abs(product)
+    turned: ComplexArray = grid * product / abs(product)
+    return turned
 
 
 @pytest.mark.parametrize("ue", USERS)
