@@ -7,7 +7,9 @@ from bs_controller.schemes import scheme_from_options
 from emulator.config import EmulatorSection
 from emulator.scene import Scene
 from protocol.config import LoadedTestbed, facts
+from sdr_backend.config import SdrBackendSection
 from ue_agent.config import UeAgentSection
+from ue_agent.receiver import EMULATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,4 +53,8 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
             text = f"expected a scheme that fits the testbed, got: {error}"
             raise loaded.error(("controller", "schemes", index), text) from error
     ue_agent = loaded.section("ue_agent", UeAgentSection)
+    if loaded.file.sdr is not None:
+        loaded.section("sdr_backend", SdrBackendSection)
+        if ue_agent.receiver == EMULATED:
+            raise loaded.error(("ue_agent",), f"expected a receiver of samples beside sdr, got {EMULATED}")
     return CheckedTestbed(loaded=loaded, controller=controller, emulator=emulator, ue_agent=ue_agent)

@@ -28,8 +28,8 @@ class Child:
         return cls(name=name, command=(sys.executable, "-P", "-m", module, *words))
 
 
-def sdr_children(section: SdrSection, subcarriers: int, ues: tuple[str, ...], common: tuple[str, ...]) -> list[Child]:
-    """Return what takes the emulator's place: radio, air and channel program, with a stream for each of these UEs."""
+def channel_command(section: SdrSection, subcarriers: int, ues: tuple[str, ...]) -> tuple[str, ...]:
+    """Return how the channel program is started, with a stream for each of these UEs."""
     streams = [
         word
         for ue in ues
@@ -38,12 +38,14 @@ def sdr_children(section: SdrSection, subcarriers: int, ues: tuple[str, ...], co
     behind = 1 + section.delay_samples + max([0, *(echo.delay_samples for echo in section.echoes)])
     options = ("--port", str(section.channel_port), "--taps", str(subcarriers), "--behind", str(behind), *streams)
     if section.program == "numpy":
-        program = Child.of_module("channel", "sdr_backend.peers.numpy_channel", *options)
-    else:
-        script = str(Path(gnuradio_channel.__file__))
-        program = Child(name="channel", command=(SYSTEM_PYTHON, "-I", script, *options))
+        return (sys.executable, "-P", "-m", "sdr_backend.peers.numpy_channel", *options)
+    return (SYSTEM_PYTHON, "-I", str(Path(gnuradio_channel.__file__)), *options)
+
+
+def sdr_children(section: SdrSection, subcarriers: int, ues: tuple[str, ...], common: tuple[str, ...]) -> list[Child]:
+    """Return what takes the emulator's place: radio, air and channel program, with a stream for each of these UEs."""
     return [
-        program,
+        Child(name="channel", command=channel_command(section, subcarriers, ues)),
         Child.of_module("air", "emulator.air", *common),
         Child.of_module("sdr", "sdr_backend", *common),
     ]

@@ -12,6 +12,7 @@ import typer
 from deploy.cli_bench import bench
 from deploy.cli_conform import conform
 from deploy.cli_keys import keys
+from deploy.cli_samples import air, channel
 from deploy.cli_training import card, train
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ def sdr(file: TestbedPath, run_dir: RunDirectory = None) -> None:
     from sdr_backend.process import main as sdr_main  # noqa: PLC0415
 
     raise typer.Exit(sdr_main(file, run_directory=run_dir))
+
+
+app.command(epilog="Example: nftestbed air deploy/testbeds/gnuradio.yaml --run-dir runs/today")(air)
+app.command(epilog="Example: nftestbed channel deploy/testbeds/gnuradio.yaml")(channel)
 
 
 @app.command(epilog="Example: nftestbed ue deploy/testbeds/demo.yaml --name ue-1")

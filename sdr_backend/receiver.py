@@ -45,7 +45,10 @@ class OfdmReceiver:
 
     def __init__(self, context: ReceiverContext, on_received: OnReceived) -> None:
         own = {name: value for name, value in context.options.items() if name in OfdmOptions.__struct_fields__}
-        self._options = checked_options("ofdm", own, OfdmOptions)
+        try:
+            self._options = checked_options("ofdm", own, OfdmOptions)
+        except ValueError as error:
+            raise LookupError(f"receiver ofdm: {error}") from error
         self._radio_options: dict[str, OptionValue] = {
             name: value.replace("{ue}", context.ue) if isinstance(value, str) else value
             for name, value in context.options.items()
