@@ -51,14 +51,14 @@ class Streams:
                 noise_voltage=0.0, frequency_offset=0.0, epsilon=1.0, taps=echoes, noise_seed=seed
             )
             answered = zeromq.rep_sink(item, 1, sink, TIMEOUT_MS, True, -1)
-            for block in (asked, filtered):
+            for block in (asked, filtered, changed):
                 block.set_max_output_buffer(BUFFER_ITEMS)
             self._graph.connect(asked, filtered, changed, answered)
             self._filters[ue], self._channels[ue] = filtered, changed
 
     def start(self) -> None:
         """Begin to pass samples on."""
-        self._graph.start(BUFFER_ITEMS // 2)
+        self._graph.start()
 
     def stop(self) -> None:
         """End all streams."""
