@@ -85,11 +85,12 @@ def test_estimators_find_every_user_to_centimetres_as_over_emulated_grids(over_s
 
 @pytest.mark.parametrize("scheme", ["cbs", "cbs_bt"])
 @pytest.mark.parametrize("ue", UES)
-@pytest.mark.parametrize(("key", "least"), [("range_m", 0.5), ("angle_rad", 0.005)])
+@pytest.mark.parametrize("quantity", [("range_m", 0.5), ("angle_rad", 0.005)], ids=["range", "angle"])
 def test_fixes_by_power_lie_within_the_spread_over_emulated_grids(
-    over_samples: Document, emulated: Document, scheme: str, ue: str, key: str, least: float
+    over_samples: Document, emulated: Document, scheme: str, ue: str, quantity: tuple[str, float]
 ) -> None:
     assert emulated.status == 0, emulated.errors
+    key, least = quantity
     low, high = (operation([fix[key] for fix in emulated.fixes(ue, scheme)]) for operation in (np.min, np.max))
     ((found,),) = ([fix[key] for fix in over_samples.fixes(ue, scheme)],)
     # The strongest of beams whose powers nearly agree is decided by noise: no two runs agree to less than their spread. Twenty
@@ -113,8 +114,8 @@ def test_a_delay_that_nobody_calibrated_is_found_or_allowed_for(module_lab_of: L
     lab, file = samples_lab(module_lab_of, "gnuradio", changes)
     document = run(lab, file)
     assert document.status == 0, document.errors
-    # 9 samples more than was calibrated are 1.5 ns or 0.45 m, which a scheme that trusts the clock is off by. By the wavefront's
-    # curvature alone the bounds of both users at this ratio are one to two centimetres; five of the larger.
+    # 9 samples more than was calibrated are 1.5 ns or 0.45 m, by which a scheme that trusts the clock is off. By the
+    # wavefront's curvature alone the bounds of both users at this ratio are one to two centimetres; five of the larger.
     assert max(error_m(fix) for fix in document.values["fixes"]) < 0.1
 
 
