@@ -33,14 +33,15 @@ LOOK_S = 0.25  # how often it is looked whether the channel program was started 
 TRY_AGAIN_S = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Pilot:
-    """A setting that the front end holds, who said so, and which of its messages that was."""
+    """A setting that the front end holds, when and by whom that was said, and which of its messages it was."""
 
     route: Route
     session: int
     sequence: int
-    users: dict[str, UserAir]
+    message: Configure
+    now_s: float
 
 
 class AirProcess:
@@ -54,6 +55,7 @@ class AirProcess:
         self._program = ChannelProgram(section, shared.downlink.grid.count)
         self._began_s = time.monotonic()
         self._latched: _Pilot | None = None
+        self._computed: tuple[_Pilot, dict[str, UserAir]] | None = None
         self._in_force: tuple[str, _Pilot] | None = None  # the start of the program that has it
         self._new = asyncio.Event()
         limit = largest_frame_bytes(shared, MAX_GROUPS)
@@ -73,8 +75,7 @@ class AirProcess:
         pilot = self._latched
         try:
             if pilot is not None and not await self._is_in_force(pilot):
-                name = await asyncio.to_thread(self._program.change, pilot.session, pilot.users)
-                self._in_force = name, pilot
+                self._in_force = await asyncio.to_thread(self._brought_into_force, pilot), pilot
                 self._answer(pilot)
         except AbsentError as error:
             logger.warning("%s; trying again", error)
@@ -86,6 +87,15 @@ class AirProcess:
                     await self._new.wait()
             except TimeoutError:
                 pass
+
+    def _brought_into_force(self, pilot: _Pilot) -> str:
+        """Give the channel program what a setting makes of the scene; return the name of its start."""
+        if self._computed is None or self._computed[0] is not pilot:
+            self._computed = pilot, self._air.latched(pilot.message, pilot.session, pilot.now_s)
+            for truth in self._air.truth:
+                self._truth.append(truth)
+            self._air.truth.clear()
+        return self._program.change(pilot.session, self._computed[1])
 
     async def _is_in_force(self, pilot: _Pilot) -> bool:
         if self._in_force is None or self._in_force[1] is not pilot:
@@ -108,11 +118,7 @@ class AirProcess:
                 self._answer(last)
             return
         now_s = time.monotonic() - self._began_s
-        users = self._air.latched(message, session, now_s)
-        for truth in self._air.truth:
-            self._truth.append(truth)
-        self._air.truth.clear()
-        self._latched = _Pilot(route=route, session=session, sequence=sequence, users=users)
+        self._latched = _Pilot(route=route, session=session, sequence=sequence, message=message, now_s=now_s)
         self._new.set()
 
     def _answer(self, pilot: _Pilot) -> None:

@@ -8,6 +8,7 @@ of flight are absolute; without, delays are relative to the first burst of each 
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 ComplexArray = npt.NDArray[np.complex128]
 BLOCK_SAMPLES = 8192
 WITHIN_S = 0.05  # how long a read may last before it is seen that the receiver is to be closed
+STOOD_STILL_S = 0.5  # without samples is a pause, if not of this receiver's making
 OPEN_AGAIN_S = 1.0
 
 
@@ -99,8 +101,13 @@ class OfdmReceiver:
 
     def _hear(self) -> None:
         """Read until nothing is wanted any more."""
+        last_s = time.monotonic()
         while not self._closing.is_set() and (wanted := self._wanted) is not None:
             block = self._radio.receive(BLOCK_SAMPLES, WITHIN_S)
+            now_s = time.monotonic()
+            if now_s - last_s > STOOD_STILL_S:  # whatever it was, the sender has not waited for it
+                self._listener.resume()
+            last_s = now_s if block.samples.size else last_s
             heard = self._listener.heard(block, wanted)
             if heard is not None:
                 self._tell(wanted, *heard)
