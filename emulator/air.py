@@ -123,7 +123,7 @@ class AirProcess:
 
     def _answer(self, pilot: _Pilot) -> None:
         """Say that a setting is in force."""
-        message = Ready(epoch=1, pilots=1, phase_deviation_cycles=0.0, delay_deviation_s=0.0)
+        message = Ready(epoch=pilot.message.epoch, pilots=1, phase_deviation_cycles=0.0, delay_deviation_s=0.0)
         self._router.send(
             pilot.route, encode(Envelope(session=pilot.session, sequence=pilot.sequence, message=message))
         )

@@ -67,8 +67,7 @@ class IqAir:
         self._downlink = DownlinkEmulator(facts.downlink, facts.speed_of_light_m_s, self._errors.element.amplitude)
         self._delay_samples = common_delay_samples(facts, section.front_end.delay_span_s)
         self._pilots = 0
-        self._told: set[tuple[int, str]] = set()
-        self._told_session = 0
+        self._told: tuple[int, int] | None = None  # session and epoch of which the truth was kept
         noise = section.downlink_noise
         if flat_sigma2_w(np.ones(1, dtype=np.complex128), noise, spacing_hz=1.0) is None and noise != NoNoise():
             raise ValueError(f"downlink_noise: expected noise that is flat over subcarriers, got {noise}")
@@ -89,13 +88,12 @@ class IqAir:
             Setting(phase_cycles=np.asarray(message.phase_cycles), delay_s=np.asarray(message.delay_s))
         )
         self._pilots += 1
-        if session != self._told_session:
-            self._told.clear()
-            self._told_session = session
-        places = {ue: self._where(ue, now_s) for ue in self._scene.names}
-        for ue, place in places.items():
-            self._tell(message.epoch, ue, place)
-        return {ue: self._heard(setting, message.epoch, ue, at, now_s) for ue, at in places.items() if at is not None}
+        places = {ue: at for ue in self._scene.names if (at := self._where(ue, now_s)) is not None}
+        if self._told != (session, message.epoch):
+            self._told = session, message.epoch
+            self.truth += [self._truth(message.epoch, ue, at) for ue, at in places.items()]
+        sweep = f"{session} {message.epoch}"
+        return {ue: self._heard(setting, sweep, ue, at, now_s) for ue, at in places.items()}
 
     def _where(self, ue: str, now_s: float) -> Position | None:
         try:
@@ -103,18 +101,15 @@ class IqAir:
         except ValueError:
             return None
 
-    def _tell(self, epoch: int, ue: str, position: Position | None) -> None:
-        """Keep where a user is at the first pilot of a setting."""
-        if position is not None and (epoch, ue) not in self._told:
-            self._told.add((epoch, ue))
-            paths = path_truth(self._scene.user(ue), position)
-            self.truth.append(Truth(epoch=epoch, ue=ue, link="downlink", position=position, paths=paths))
+    def _truth(self, epoch: int, ue: str, position: Position) -> Truth:
+        paths = path_truth(self._scene.user(ue), position)
+        return Truth(epoch=epoch, ue=ue, link="downlink", position=position, paths=paths)
 
-    def _heard(self, setting: Setting, epoch: int, ue: str, position: Position, now_s: float) -> UserAir:
+    def _heard(self, setting: Setting, sweep: str, ue: str, position: Position, now_s: float) -> UserAir:
         user, spacing_hz = self._scene.user(ue), self._grid.spacing_hz
         response = self._downlink.received(setting, position, user.visible, user.paths)
         response *= np.exp(1j * self._phase_rad(ue, user.carrier_offset_hz, now_s))
-        jitter_s = timing_jitter_s(self._rng(f"{ue} {epoch}"), self._section.clocks.timing_jitter_rms_s)
+        jitter_s = timing_jitter_s(self._rng(f"{ue} {sweep}"), self._section.clocks.timing_jitter_rms_s)
         response = with_timing_offset(response, user.timing_offset_s + jitter_s, spacing_hz)
         noise = self._section.downlink_noise
         sigma2_w = 0.0 if isinstance(noise, NoNoise) else flat_sigma2_w(response, noise, spacing_hz=spacing_hz) or 0.0
