@@ -6,7 +6,6 @@ stands still while nobody asks, and otherwise goes no faster than the sample rat
 """
 
 import os
-import struct
 import threading
 import time
 from collections.abc import Mapping
@@ -19,19 +18,17 @@ from msgspec import Meta
 from protocol.config import is_private
 from protocol.testbed import Positive
 from protocol.transport import claimed
+from sdr_backend.counted_answers import WIRE, CountedAnswers
 from sdr_backend.drivers import Options, OptionValue, checked_options
 from sdr_backend.incoming import Incoming
 from sdr_backend.radio import Block, RadioError, Samples, checked_samples
 from sdr_backend.schedule import Schedule
 
 NAME = "zmq-iq"
-WIRE = np.dtype("<c8")
 LOOK_MS = 20  # how long a wait may last before it is seen that the radio is to be closed
 CATCH_UP_S = 0.05  # a transmitter that was held up by no more than this makes up for it
 ASK_AGAIN_S = 2.0  # a question on a standing connection that gets no answer; a second answer is samples as well
 MAX_ANSWER_BYTES = 1 << 24
-INDEX = struct.Struct("<HBQQ")  # before the samples where GNU Radio passes tags: magic, version, index, number of tags
-INDEX_MAGIC, INDEX_VERSION = 0x5FF0, 1
 
 
 class ZmqIqOptions(Options, frozen=True):
@@ -204,31 +201,6 @@ class _Transmitter:
         if self._claim is not None:
             os.close(self._claim)
             self._claim = None
-
-
-class CountedAnswers:
-    """Indices of samples from the headers of answers."""
-
-    def __init__(self, multiple: int) -> None:
-        self._multiple = multiple
-        self._base, self._expected = 0, 0
-
-    def missing(self, answer: memoryview) -> tuple[int, memoryview]:
-        """Return how many samples are missing before those of an answer, and these as bytes.
-
-        An answer without a header, or with tags behind it, holds none.
-        """
-        if len(answer) < INDEX.size:
-            return 0, answer[:0]
-        magic, version, index, tags = INDEX.unpack_from(answer)
-        if (magic, version, tags) != (INDEX_MAGIC, INDEX_VERSION, 0):
-            return 0, answer[:0]
-        if self._base + index < self._expected:
-            self._base = -(-(self._expected - index) // self._multiple) * self._multiple
-        missing = self._base + index - self._expected
-        samples = answer[INDEX.size :]
-        self._expected += missing + len(samples) // WIRE.itemsize
-        return missing, samples
 
 
 class _Receiver:

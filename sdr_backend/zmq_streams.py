@@ -11,19 +11,18 @@ import time
 from collections.abc import Mapping
 from typing import Annotated
 
-import numpy as np
 import zmq
 from msgspec import Meta
 
 from protocol.config import is_private
 from protocol.testbed import NonNegative, Positive
 from protocol.transport import claimed
+from sdr_backend.counted_answers import WIRE
 from sdr_backend.drivers import Options, OptionValue, checked_options
 from sdr_backend.radio import Block, LateError, RadioError, Samples, checked_samples
 from sdr_backend.schedule import Schedule
 
 NAME = "zmq-iq-streams"
-WIRE = np.dtype("<c8")
 LOOK_MS = 20  # how long a wait may last before it is seen that the radio is to be closed
 LOOK_S = 0.002  # how often it is looked whether streams are still read
 

@@ -20,11 +20,10 @@ import numpy.typing as npt
 import zmq
 
 from sdr_backend.channel import SampleChannel
-from sdr_backend.zmq_iq import INDEX, INDEX_MAGIC, INDEX_VERSION
+from sdr_backend.counted_answers import WIRE, counted_answer
 
 ComplexArray = npt.NDArray[np.complex128]
 LOOPBACK = "127.0.0.1"
-WIRE = np.dtype("<c8")
 PARENT_CHECK_S = 0.5
 
 
@@ -51,8 +50,7 @@ class _Stream:
             samples = np.frombuffer(self.upstream.recv(), dtype=WIRE)
             with lock:
                 passed = self.channel.passed(samples)
-            header = INDEX.pack(INDEX_MAGIC, INDEX_VERSION, self.index, 0)
-            self.downstream.send(header + passed.astype(WIRE, copy=False).tobytes())
+            self.downstream.send(counted_answer(self.index, passed.astype(WIRE, copy=False).tobytes()))
             self.index += passed.size
             self.is_asked = self.is_asking = False
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import zmq
 
+from sdr_backend.counted_answers import INDEX, INDEX_MAGIC, INDEX_VERSION, CountedAnswers
 from sdr_backend.driver_suite.bench import noise
 from sdr_backend.radio import LateError, RadioError, opened_radio
-from sdr_backend.zmq_iq import INDEX, INDEX_MAGIC, INDEX_VERSION, CountedAnswers
 from sdr_backend.zmq_streams import ZmqStreams
 from tests.sdr_backend.keeping import Keep
 from tests.sdr_backend.test_zmq_iq import PATIENCE_MS, Sockets
