@@ -1,6 +1,7 @@
 """The processes of a testbed as commands: those of our own, and the channel program of an air of samples."""
 
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,21 @@ def channel_command(section: SdrSection, subcarriers: int, ues: tuple[str, ...])
     if section.program == "numpy":
         return (sys.executable, "-P", "-m", "sdr_backend.peers.numpy_channel", *options)
     return (SYSTEM_PYTHON, "-I", str(Path(gnuradio_channel.__file__)), *options)
+
+
+def absence(section: SdrSection) -> str | None:
+    """Return what to do about a channel program that this machine lacks, or none if it is there."""
+    if section.program == "numpy":
+        return None
+    command = (SYSTEM_PYTHON, "-I", "-c", "import gnuradio.gr, gnuradio.zeromq, gnuradio.channels")
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - no shell
+    except OSError as error:
+        return f"expected {SYSTEM_PYTHON} with GNU Radio, got: {error}"
+    if found.returncode == 0:
+        return None
+    reason = (found.stderr.strip().splitlines() or ["nothing"])[-1]
+    return f"expected GNU Radio (apt-get install --no-install-recommends gnuradio) or numpy, got: {reason}"
 
 
 def sdr_children(section: SdrSection, subcarriers: int, ues: tuple[str, ...], common: tuple[str, ...]) -> list[Child]:

@@ -12,7 +12,7 @@ import typer
 from deploy.cli_bench import bench
 from deploy.cli_conform import conform
 from deploy.cli_keys import keys
-from deploy.cli_samples import air, channel
+from deploy.cli_samples import air, channel, require_program
 from deploy.cli_training import card, train
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def run(file: TestbedPath, run_dir: RunDirectory = None, json: AsJson = False) -
     from protocol.shell import run_until_stopped, set_up_logging  # noqa: PLC0415
 
     testbed = _checked(file)
+    require_program(testbed)
     directory = _run_directory(run_dir, testbed.loaded.file.name)
     set_up_logging("launcher", directory, quiet=True)
     _carry_out(

@@ -5,9 +5,12 @@ Each imports what it needs when it is called, as those of `deploy.cli` do.
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from deploy.checks import CheckedTestbed
 
 TestbedPath = Annotated[Path, typer.Argument(metavar="FILE", help="Testbed file (YAML).", show_default=False)]
 
@@ -27,6 +30,16 @@ def air(
     raise typer.Exit(air_main(file, run_directory=run_dir))
 
 
+def require_program(testbed: "CheckedTestbed") -> None:
+    """End with status 2 where the file names a channel program that this machine lacks."""
+    from deploy.children import absence  # noqa: PLC0415
+
+    section = testbed.loaded.file.sdr
+    if section is not None and (reason := absence(section)) is not None:
+        typer.echo(testbed.loaded.error(("sdr", "program"), reason), err=True)
+        raise typer.Exit(2)
+
+
 def channel(file: TestbedPath) -> None:
     """Run the channel program alone, in GNU Radio or in numpy as the section sdr of the file says, until it is stopped."""
     from deploy.checks import checked  # noqa: PLC0415
@@ -40,6 +53,7 @@ def channel(file: TestbedPath) -> None:
     except ConfigError as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from error
+    require_program(testbed)
     words = channel_command(
         testbed.loaded.file.sdr, testbed.loaded.file.downlink.subcarriers, tuple(testbed.emulator.users)
     )

@@ -1,13 +1,13 @@
 """Testbeds whose pilots travel as samples through a channel program, and what is needed to start one."""
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
-from deploy.children import SYSTEM_PYTHON
+from deploy.children import absence
+from protocol.config import read_testbed
 from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import ROOT, Lab, Process, Record, fixes, merged
 
@@ -29,12 +29,10 @@ SMALL: Mapping[str, object] = {
 
 def require_gnuradio() -> None:
     """Skip where the system's interpreter has no GNU Radio."""
-    if not Path(SYSTEM_PYTHON).exists():
-        pytest.skip(f"no {SYSTEM_PYTHON}, for which GNU Radio would be built")
-    command = [SYSTEM_PYTHON, "-I", "-c", "import gnuradio.gr, gnuradio.zeromq, gnuradio.channels"]
-    tried = subprocess.run(command, capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip("no GNU Radio (apt-get install --no-install-recommends gnuradio)")
+    section = read_testbed(FULL).file.sdr
+    assert section is not None
+    if (reason := absence(section)) is not None:
+        pytest.skip(reason)
 
 
 def samples_lab(lab_of: LabFactory, program: str, *changes: Mapping[str, object]) -> tuple[Lab, Path]:
