@@ -87,7 +87,10 @@ class ZmqStreams:
             first = max(ahead, *(stream.end for stream in self._streams)) if at is None else at
             if first < ahead:
                 raise LateError(first, ahead)
+            now_s = time.monotonic()
             for stream in self._streams:
+                if not stream.is_read(now_s):
+                    stream.catch_up(first)
                 stream.add(burst, first)
         return first
 
@@ -174,16 +177,16 @@ class _Stream:
         return now_s - self._asked_s < self._options.patience_s
 
     def add(self, samples: Samples, first: int) -> None:
-        """Take a burst; whoever is more than a stride behind has not been read and skips what waited."""
-        if first - self.position > 2 * self._options.stride or not self._schedule.empty:
-            self.clear()
-            self._skip(max(0, (first - self.position) // self._options.stride - 1))
+        """Take a burst."""
         self._schedule.add(samples, first)
         self._burst_end = first + samples.size
 
-    def _skip(self, strides: int) -> None:
-        self._schedule.position += strides * self._options.stride
-        self._burst_end += strides * self._options.stride  # what is skipped pushes nothing out of the chain
+    def catch_up(self, first: int) -> None:
+        """Forget what nobody has asked for, and skip strides so that no more than two are left before this index."""
+        self.clear()
+        skipped = max(0, (first - self.position) // self._options.stride - 1) * self._options.stride
+        self._schedule.position += skipped
+        self._burst_end += skipped  # what is skipped pushes nothing out of the chain
 
     def clear(self) -> None:
         self._schedule.clear()
