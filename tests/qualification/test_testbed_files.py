@@ -50,6 +50,14 @@ MISTAKES_WITH_SAMPLES: dict[str, tuple[Mapping[str, object], str]] = {
         r'sdr\.receive: expected \{ue\} for the name of each UE, got "ipc:///heard"',
     ),
     "no radio": ({"sdr": SAMPLES}, r"sdr_backend\.radio: expected a value, got nothing"),
+    "other frames": (
+        {
+            "sdr": SAMPLES,
+            "sdr_backend": {"radio": {"driver": "zmq-iq-streams", "options": {"stride": 15360}}},
+            "ue_agent": {"receiver": "ofdm"},
+        },
+        r"sdr_backend\.radio\.options\.stride: expected 960, the samples of a frame of 128 subcarriers, got 15360",
+    ),
     "emulated receivers": (
         {"sdr": SAMPLES, "sdr_backend": {"radio": {"driver": "zmq-iq-streams"}}, "ue_agent": {}},
         r"ue_agent: expected a receiver of samples beside sdr, got emulated",
