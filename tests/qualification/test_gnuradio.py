@@ -119,6 +119,20 @@ def test_a_delay_that_nobody_calibrated_is_found_or_allowed_for(module_lab_of: L
     assert max(error_m(fix) for fix in document.values["fixes"]) < 0.1
 
 
+def test_users_are_located_by_radios_that_have_no_time_in_common(module_lab_of: LabFactory) -> None:
+    require_gnuradio()
+    scheme = {"scheme": "likelihood", "plan": "pair", "model": "unsynchronised_together", "delay_span_s": 30e-9}
+    lab, file = samples_lab(
+        module_lab_of, "gnuradio", {"sdr": {"delay_samples": 100}, "controller": {"schemes": [scheme]}}
+    )
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    del values["ue_agent"]["options"]["frame_delay_samples"]
+    document = run(lab, lab.write("no_time.yaml", values))
+    assert document.status == 0, document.errors
+    # frames by the first burst are off by up to 100 ns, or 30 m; the bounds with an unknown delay are 1 to 8 mm
+    assert max(error_m(fix) for fix in document.values["fixes"]) < 0.1
+
+
 @pytest.mark.parametrize("words", [(GNURADIO_MODULE,), ("sdr_backend",)], ids=["channel program", "radio"])
 def test_run_survives_the_death_of_channel_program_and_radio(lab_of: LabFactory, words: tuple[str, ...]) -> None:
     require_gnuradio()
