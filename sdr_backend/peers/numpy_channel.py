@@ -25,6 +25,7 @@ from sdr_backend.counted_answers import WIRE, counted_answer
 ComplexArray = npt.NDArray[np.complex128]
 LOOPBACK = "127.0.0.1"
 PARENT_CHECK_S = 0.5
+RESAMPLER_SAMPLES = 3  # what GNU Radio's channel model delays by, so that one calibration fits both programs
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class ChannelProgram:
             self.is_over.set()
             return ""
         self._session = session
-        behind = _complex(echoes)
+        behind = np.concatenate([np.zeros(RESAMPLER_SAMPLES), _complex(echoes)])
         with self._lock:
             for ue, stream in self._streams.items():
                 if ue in taps:

@@ -25,7 +25,6 @@ pytestmark = [pytest.mark.requirement("the same controller locates users over sa
 SCHEMES = ("cbs", "cbs_bt", "likelihood", "network")
 UES = ("ue-1", "ue-2", "ue-3", "ue-4")
 EMULATED_ROUNDS = 20
-GNURADIO_DELAY = 3  # of its resampler, which the small testbed knows too
 
 
 class Document(NamedTuple):
@@ -137,10 +136,8 @@ def test_users_are_located_by_radios_that_have_no_time_in_common(module_lab_of: 
 def test_run_survives_the_death_of_channel_program_and_radio(lab_of: LabFactory, words: tuple[str, ...]) -> None:
     require_gnuradio()
     rounds = 25
-    delay = SMALL["ue_agent"]["options"]["frame_delay_samples"] + GNURADIO_DELAY  # type: ignore[index]
     changes = {
         "controller": {"rounds": rounds, "request_deadline_s": 1.0, "rejoin_s": 30.0, "retries": 20},
-        "ue_agent": {"options": {"frame_delay_samples": delay}},
     }
     lab, file = samples_lab(lab_of, "gnuradio", SMALL, changes)
     process = lab.command("run", str(file), "--json")
