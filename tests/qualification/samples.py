@@ -14,8 +14,8 @@ from tests.qualification.processes import ROOT, Lab, Process, Record, fixes, mer
 FULL = ROOT / "deploy" / "testbeds" / "gnuradio.yaml"
 GNURADIO_MODULE = str(ROOT / "sdr_backend" / "peers" / "gnuradio_channel.py")
 NUMPY_MODULE = "sdr_backend.peers.numpy_channel"
-#: An eighth of the band and of the array, so that delay lines stay shorter than half a symbol. Frames are 7.5 symbols; the taps
-#: are late by 76 samples of the delay lines and 26 for tails, a channel program by 37 as the file says and 3 for GNU Radio's resampler.
+#: An eighth of the band and of the array, so that delay lines stay shorter than half a symbol. Frames are 7.5 symbols. Taps are
+#: late by 76 samples of the delay lines and 26 for tails, a channel program by 37 as the file says and 3 of a resampler.
 SMALL: Mapping[str, object] = {
     "downlink": {"bandwidth_hz": 0.75e9, "subcarriers": 256, "elements": 64},
     "controller": {"ues": ["ue-1", "ue-2"], "schemes": [{"scheme": "likelihood", "plan": "pair"}]},
