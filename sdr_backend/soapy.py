@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 NAME = "soapy"
 LARGEST_READ = 1024  # samples; of larger ones some modules never get all
 READ_US = 2000  # a read that finds too little sleeps as long
-EMPTY_READS = 6  # until nothing waits to be read: those for 1024 to 32 samples, if one after the other is in vain
+FLUSH_S, WINDOW_S = 5.0, 0.02  # how long samples are thrown away at most, and over what time their rate is taken
+BACKLOG = 1.2  # times the sample rate: what comes faster has waited
 WRITE = 1024  # samples handed on at once
 WRITE_US = 100_000
 PAUSE_S = 0.0005
@@ -123,15 +124,20 @@ class SoapyRadio:
         return code
 
     def flush(self) -> None:
-        """Forget what is scheduled; read and forget until nothing is left, a second's worth at most."""
+        """Forget what is scheduled; read and forget until samples come no faster than they are sent."""
         if self._feeder is not None:
             self._feeder.clear()
-        behind, left = EMPTY_READS if self._options.receive else 0, int(self.rate_hz)
-        while behind and left > 0:
-            code = self._read(self._block, 0)
-            left -= max(code, 0)
-            behind -= code <= 0
+        until_s = time.monotonic() + (FLUSH_S if self._options.receive else 0.0)
+        while time.monotonic() < until_s and self._has_waited():
+            continue
         self._incoming.clear()
+
+    def _has_waited(self) -> bool:
+        """Read for a while, and return whether more came than can have been sent meanwhile."""
+        began_s, came = time.monotonic(), 0
+        while (lasted_s := time.monotonic() - began_s) < WINDOW_S:
+            came += max(0, self._read(self._block, READ_US))
+        return came > BACKLOG * self.rate_hz * lasted_s + LARGEST_READ
 
     def close(self) -> None:
         """Close streams and device."""
@@ -157,12 +163,13 @@ class _Device:
 
     def _open(self) -> None:
         options, soapy = self._options, self._soapy
+        self._in = self._out = None
         try:
             self._device = soapy.Device(options.args)
             self._in = self._stream(soapy.SOAPY_SDR_RX) if options.receive else None
             self._out = self._stream(soapy.SOAPY_SDR_TX) if options.transmit else None
         except (RuntimeError, ValueError) as error:  # what the binding makes of C++ exceptions
-            self._device = None
+            self._shut()
             raise RadioError(f"{NAME}: cannot open {options.args!r}: {error}") from error
         self.lives += 1
 
@@ -224,6 +231,7 @@ class _Device:
             if stream is not None:
                 device.deactivateStream(stream)
                 device.closeStream(stream)
+        device.close()  # SoapySDR gives out the same device again as long as anything refers to it
 
 
 class _Feeder:

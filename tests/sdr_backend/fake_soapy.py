@@ -17,10 +17,13 @@ class FakeDevice:
         self.asked: list[int] = []
         self.written: list[Any] = []
         self.largest_write = 100
-        self.closed = 0
+        self.closed = 0  # streams
+        self.alive, self.broken = True, ""
         self._next = 0
 
-    def setSampleRate(self, *_: object) -> None: ...
+    def setSampleRate(self, *_: object) -> None:
+        if self.broken:
+            raise RuntimeError(self.broken)
 
     def setFrequency(self, *_: object) -> None: ...
 
@@ -34,6 +37,9 @@ class FakeDevice:
         return 0
 
     def deactivateStream(self, _: int) -> None: ...
+
+    def close(self) -> None:
+        self.alive = False
 
     def closeStream(self, _: int) -> None:
         self.closed += 1
@@ -66,12 +72,15 @@ class FakeSoapy:
     def __init__(self) -> None:
         self.devices: list[FakeDevice] = []
         self.there: deque[int] = deque()
-        self.refuse = ""
+        self.refuse = self.broken = ""
 
     def Device(self, args: str) -> FakeDevice:
         if self.refuse:
             raise RuntimeError(f"{self.refuse}: {args}")
+        if self.devices and self.devices[-1].alive:  # as SoapySDR does with a device that anything still refers to
+            return self.devices[-1]
         self.devices.append(FakeDevice(self.there))
+        self.devices[-1].broken = self.broken
         return self.devices[-1]
 
     def setLogLevel(self, _: int) -> None: ...

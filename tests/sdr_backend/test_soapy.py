@@ -81,6 +81,15 @@ def test_device_that_does_not_return_is_tried_again_and_meanwhile_nothing_comes(
     assert radio.receive(8, PATIENCE_S).samples.size == 8
 
 
+def test_device_that_breaks_while_it_is_opened_is_not_given_out_again(binding: FakeSoapy, kept: Keep) -> None:
+    binding.broken = "sendCommand failed"
+    with pytest.raises(RadioError, match="sendCommand failed") as refusal:
+        opened()
+    binding.broken = ""
+    kept(opened())
+    assert [device.alive for device in binding.devices] == [False, True], refusal  # whose frames refer to the first one
+
+
 def test_error_of_a_read_counts_as_silence(binding: FakeSoapy, kept: Keep) -> None:
     radio = kept(opened())
     binding.there.extend([NOT_SUPPORTED] * 10_000)
@@ -98,6 +107,17 @@ def test_short_writes_are_gone_on_with_and_a_burst_stands_at_its_index(binding: 
     assert np.flatnonzero(written)[0] == at
     with pytest.raises(LateError):
         radio.transmit(sent, at)
+
+
+def test_flush_throws_away_what_has_waited_however_much(binding: FakeSoapy, kept: Keep) -> None:
+    radio = kept(opened())
+    binding.there.extend([1024] * 3000)  # three seconds at 1 MS/s
+    radio.flush()
+    assert sum(binding.there) < 100 * 1024
+    while radio.receive(1024, 0.0).samples.size:
+        continue
+    binding.there.append(8)
+    assert radio.receive(8, PATIENCE_S).samples.size == 8
 
 
 def test_device_is_fed_without_end_but_not_far_ahead_of_time(binding: FakeSoapy, kept: Keep) -> None:
