@@ -20,7 +20,6 @@ from xmlrpc.client import Binary
 from xmlrpc.server import SimpleXMLRPCServer
 
 LOOPBACK = "127.0.0.1"
-BUFFER_ITEMS = 4096  # of each block: what is under way when taps change is what has to be waited for
 TIMEOUT_MS = 20
 PARENT_CHECK_S = 0.1
 
@@ -51,8 +50,6 @@ class Streams:
                 noise_voltage=0.0, frequency_offset=0.0, epsilon=1.0, taps=echoes, noise_seed=seed
             )
             answered = zeromq.rep_sink(item, 1, sink, TIMEOUT_MS, True, -1)
-            for block in (asked, filtered, changed):
-                block.set_max_output_buffer(BUFFER_ITEMS)
             self._graph.connect(asked, filtered, changed, answered)
             self._filters[ue], self._channels[ue] = filtered, changed
 

@@ -25,7 +25,7 @@ from sdr_backend.counted_answers import WIRE, counted_answer
 ComplexArray = npt.NDArray[np.complex128]
 LOOPBACK = "127.0.0.1"
 PARENT_CHECK_S = 0.5
-RESAMPLER_SAMPLES = 3  # what GNU Radio's channel model delays by, so that one calibration fits both programs
+EARLY_SAMPLES = 3  # what GNU Radio's channel model is ahead by, so that one calibration fits both programs
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class _Stream:
         if self.is_asking and self.upstream.poll(0):
             samples = np.frombuffer(self.upstream.recv(), dtype=WIRE)
             with lock:
-                passed = self.channel.passed(samples)
+                passed = self.channel.passed(samples)[EARLY_SAMPLES if self.index == 0 else 0 :]
             self.downstream.send(counted_answer(self.index, passed.astype(WIRE, copy=False).tobytes()))
             self.index += passed.size
             self.is_asked = self.is_asking = False
@@ -85,7 +85,7 @@ class ChannelProgram:
             self.is_over.set()
             return ""
         self._session = session
-        behind = np.concatenate([np.zeros(RESAMPLER_SAMPLES), _complex(echoes)])
+        behind = _complex(echoes)
         with self._lock:
             for ue, stream in self._streams.items():
                 if ue in taps:

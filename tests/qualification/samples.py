@@ -15,7 +15,7 @@ FULL = ROOT / "deploy" / "testbeds" / "gnuradio.yaml"
 GNURADIO_MODULE = str(ROOT / "sdr_backend" / "peers" / "gnuradio_channel.py")
 NUMPY_MODULE = "sdr_backend.peers.numpy_channel"
 #: An eighth of the band and of the array, so that delay lines stay shorter than half a symbol. Frames are 7.5 symbols. Taps are
-#: late by 76 samples of the delay lines and 26 for tails, a channel program by 37 as the file says and 3 of a resampler.
+#: late by 76 samples of the delay lines and 26 for tails, a channel program by 37 as the file says less 3 of a resampler.
 SMALL: Mapping[str, object] = {
     "downlink": {"bandwidth_hz": 0.75e9, "subcarriers": 256, "elements": 64},
     "controller": {"ues": ["ue-1", "ue-2"], "schemes": [{"scheme": "likelihood", "plan": "pair"}]},
@@ -23,7 +23,7 @@ SMALL: Mapping[str, object] = {
         "users": {"ue-1": {"range_m": 8.0, "angle_deg": 5.0}, "ue-2": {"range_m": 12.0, "angle_deg": -32.0}},
     },
     "sdr_backend": {"radio": {"options": {"stride": 1920}}},
-    "ue_agent": {"options": {"counted": 1920, "frame_delay_samples": 76 + 26 + 37 + 3}},
+    "ue_agent": {"options": {"counted": 1920, "frame_delay_samples": 76 + 26 + 37 - 3}},
 }
 
 

@@ -27,9 +27,9 @@ ECHO = EchoSection(delay_samples=9, gain_db=-6.0)
 UES = ("a", "b")
 PATIENCE_S = 30.0
 #: Of GNU Radio's resampler, which the testbed file's `frame_delay_samples` holds.
-DELAY = 3
+DELAY = -3
 #: What the testbed file allows a program to hold.
-GUARD, FLUSH = 16384, 49152
+GUARD, FLUSH = 24576, 65536
 
 
 class Bench:
@@ -37,7 +37,7 @@ class Bench:
 
     def __init__(self, section: SdrSection, kept: Keep, process: "subprocess.Popen[str]") -> None:
         endpoints = " ".join(section.transmit.replace("{ue}", ue) for ue in UES)
-        self.sender = kept(ZmqStreams({"transmit": endpoints, "stride": STRIDE, "guard": GUARD}))
+        self.sender = kept(ZmqStreams({"transmit": endpoints, "stride": STRIDE, "guard": GUARD, "patience_s": 1000.0}))
         self.ears = [kept(ZmqIq({"receive": section.receive.replace("{ue}", ue), "counted": STRIDE})) for ue in UES]
         self.process = process
         self._calls = ServerProxy(f"http://127.0.0.1:{section.channel_port}")
@@ -124,7 +124,7 @@ def expected(bench: Bench, sent: Samples, filtered_by: ComplexArray, lengths: Se
 
 def test_samples_pass_taps_and_echo_with_a_delay_that_is_always_the_same(bench: Bench) -> None:
     bench.change(taps(1))
-    sent, at = noise(1, 4000), STRIDE
+    sent, at = noise(1, 4000), 8 * STRIDE
     bench.sender.transmit(sent, at)
     heard = bench.heard(at + 10_000)
     whole = expected(bench, sent, taps(1), (at + DELAY, 6000 - DELAY), 0.0)
@@ -135,7 +135,7 @@ def test_samples_pass_taps_and_echo_with_a_delay_that_is_always_the_same(bench: 
 def test_a_carrier_that_is_off_turns_from_one_sample_to_the_next_by_as_much(bench: Bench) -> None:
     offset = 0.05 / TAPS
     bench.change(np.ones(1, dtype=np.complex128), offset=offset)
-    sent, at = noise(2, 8000), STRIDE
+    sent, at = noise(2, 8000), 8 * STRIDE
     bench.sender.transmit(sent, at)
     heard = bench.heard(at + 9000)
     whole = expected(bench, sent, np.ones(1, dtype=np.complex128), (at + DELAY, 1000 - DELAY), offset)
@@ -153,18 +153,16 @@ def test_noise_has_the_power_that_it_is_told(bench: Bench) -> None:
 
 
 def test_nothing_is_heard_before_there_are_taps(bench: Bench) -> None:
-    bench.sender.transmit(noise(3, 4000), 0)
-    assert not bench.heard(20_000).any()
+    bench.sender.transmit(noise(3, 4000), 8 * STRIDE)
+    assert not bench.heard(10 * STRIDE).any()
 
 
 def test_new_taps_hold_for_all_samples_that_come_after_the_guard(bench: Bench) -> None:
     bench.change(taps(1))
-    bench.sender.transmit(noise(4, 4000), 0)
-    bench.heard(4000 + GUARD)
-    while not bench.sender.drain(0.0):
-        bench.heard(1000)
+    bench.sender.transmit(noise(4, 4000), 8 * STRIDE)
+    bench.heard(8 * STRIDE + 4000 + GUARD)
     bench.change(taps(2))
-    sent, at = noise(5, 4000), 10 * STRIDE
+    sent, at = noise(5, 4000), 20 * STRIDE
     bench.sender.transmit(sent, at)
     heard = bench.heard(at + 10_000 - bench.ears[0].received)
     whole = expected(bench, sent, taps(2), (heard.size - 10_000 + DELAY, 6000 - DELAY), 0.0)
