@@ -8,7 +8,10 @@ from emulator.config import EmulatorSection
 from emulator.scene import Scene
 from protocol.config import LoadedTestbed, facts
 from protocol.keys import CONTROLLER, RADIO
+from sdr_backend.config import SdrBackendSection
+from sdr_backend.ofdm import FrameLayout
 from ue_agent.config import UeAgentSection
+from ue_agent.receiver import EMULATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,4 +59,22 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
         if name not in processes:
             raise loaded.error(("metrics", "at", name), f"expected one of {', '.join(processes)}, got {name}")
     ue_agent = loaded.section("ue_agent", UeAgentSection)
+    if loaded.file.sdr is not None:
+        _check_samples(loaded, ue_agent)
     return CheckedTestbed(loaded=loaded, controller=controller, emulator=emulator, ue_agent=ue_agent)
+
+
+def _check_samples(loaded: LoadedTestbed, ue_agent: UeAgentSection) -> None:
+    """Refuse a receiver of grids beside an air of samples, and streams that skip anything but whole frames."""
+    radio = loaded.section("sdr_backend", SdrBackendSection).radio
+    if ue_agent.receiver == EMULATED:
+        raise loaded.error(("ue_agent",), f"expected a receiver of samples beside sdr, got {EMULATED}")
+    count = loaded.file.downlink.subcarriers
+    frame = FrameLayout.of(count).frame_samples
+    for path, options in (
+        (("sdr_backend", "radio", "options", "stride"), radio.options),
+        (("ue_agent", "options", "counted"), ue_agent.options),
+    ):
+        found = options.get(path[-1], frame)
+        if found != frame:
+            raise loaded.error(path, f"expected {frame}, the samples of a frame of {count} subcarriers, got {found}")

@@ -13,6 +13,7 @@ from deploy.cli_bench import bench
 from deploy.cli_conform import conform
 from deploy.cli_keys import keys
 from deploy.cli_recordings import export, replay
+from deploy.cli_samples import air, channel, require_program
 from deploy.cli_training import card, train
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def run(file: TestbedPath, run_dir: RunDirectory = None, json: AsJson = False) -
     from protocol.shell import run_until_stopped, set_up_logging  # noqa: PLC0415
 
     testbed = _checked(file)
+    require_program(testbed)
     directory = _run_directory(run_dir, testbed.loaded.file.name)
     set_up_logging("launcher", directory, quiet=True)
     _carry_out(
@@ -93,6 +95,10 @@ def sdr(file: TestbedPath, run_dir: RunDirectory = None) -> None:
     from sdr_backend.process import main as sdr_main  # noqa: PLC0415
 
     raise typer.Exit(sdr_main(file, run_directory=run_dir))
+
+
+app.command(epilog="Example: nftestbed air deploy/testbeds/gnuradio.yaml --run-dir runs/today")(air)
+app.command(epilog="Example: nftestbed channel deploy/testbeds/gnuradio.yaml")(channel)
 
 
 @app.command(epilog="Example: nftestbed ue deploy/testbeds/demo.yaml --name ue-1")

@@ -13,12 +13,12 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from deploy.checks import CheckedTestbed
+from deploy.children import Child, sdr_children, with_private_streams
 from deploy.one_thread import ONE_THREAD
 from protocol.config import LinksSection, LoadedTestbed, resolved
 from protocol.shell import SUPERVISED
@@ -32,38 +32,39 @@ MAX_RESTARTS = 3
 GRACE_S = 1.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Child:
-    name: str
-    module: str
-    options: tuple[str, ...] = ()
-
-
 async def run_testbed(testbed: CheckedTestbed, run_directory: Path, on_record: OnRecord) -> int:
     """Run a testbed from start to end and return the controller's exit status; cancellation ends every process."""
     with tempfile.TemporaryDirectory(prefix="nftestbed-") as private:  # mode 0700
         file = Path(private) / "testbed.yaml"
-        file.write_text(_with_private_links(testbed.loaded, Path(private)), encoding="utf-8")
-        peers = [_Child(name="emulator", module="emulator")]
-        peers += [_Child(name=ue, module="ue_agent", options=("--name", ue)) for ue in testbed.controller.ues]
+        loaded = _with_private_links(testbed.loaded, Path(private))
+        file.write_text(resolved(loaded), encoding="utf-8")
+        common = (str(file), "--run-dir", str(run_directory), "--quiet")
+        peers = [Child.of_module("emulator", "emulator", *common)]
+        if loaded.file.sdr is not None:
+            peers = sdr_children(
+                loaded.file.sdr, loaded.file.downlink.subcarriers, tuple(testbed.emulator.users), common
+            )
+        peers += [Child.of_module(ue, "ue_agent", *common, "--name", ue) for ue in testbed.controller.ues]
         async with asyncio.TaskGroup() as tasks:
-            watching = [tasks.create_task(_keep_alive(child, file, run_directory), name=child.name) for child in peers]
+            watching = [tasks.create_task(_keep_alive(child), name=child.name) for child in peers]
             try:
-                return await _controller(file, run_directory, on_record)
+                return await _controller(common, on_record)
             finally:
                 for task in watching:
                     task.cancel()
 
 
-def _with_private_links(loaded: LoadedTestbed, private: Path) -> str:
+def _with_private_links(loaded: LoadedTestbed, private: Path) -> LoadedTestbed:
     links = LinksSection(control=f"ipc://{private}/control", air=f"ipc://{private}/air")
     file = msgspec.structs.replace(loaded.file, links=links)
-    return resolved(LoadedTestbed(path=loaded.path, file=file, document=loaded.document))
+    if file.sdr is not None:
+        file = with_private_streams(file, private)
+    return LoadedTestbed(path=loaded.path, file=file, document=loaded.document)
 
 
-async def _controller(file: Path, run_directory: Path, on_record: OnRecord) -> int:
-    child = _Child(name="controller", module="bs_controller")
-    async with _started(child, file, run_directory, stdout=asyncio.subprocess.PIPE) as process:
+async def _controller(common: tuple[str, ...], on_record: OnRecord) -> int:
+    child = Child.of_module("controller", "bs_controller", *common)
+    async with _started(child, stdout=asyncio.subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         async for line in process.stdout:
             record = json.loads(line)
@@ -76,10 +77,10 @@ async def _controller(file: Path, run_directory: Path, on_record: OnRecord) -> i
     return status
 
 
-async def _keep_alive(child: _Child, file: Path, run_directory: Path) -> None:
+async def _keep_alive(child: Child) -> None:
     """Start a peer again when it was killed; a peer that gave up by itself would do so again."""
     for _ in range(MAX_RESTARTS + 1):
-        async with _started(child, file, run_directory, stdout=asyncio.subprocess.DEVNULL) as process:
+        async with _started(child, stdout=asyncio.subprocess.DEVNULL) as process:
             status = await process.wait()
         if status >= 0:
             logger.error("%s ended by itself with status %d", child.name, status)
@@ -89,13 +90,10 @@ async def _keep_alive(child: _Child, file: Path, run_directory: Path) -> None:
 
 
 @asynccontextmanager
-async def _started(
-    child: _Child, file: Path, run_directory: Path, *, stdout: int
-) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _started(child: Child, *, stdout: int) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start a process; its standard error is passed on line by line; leaving ends it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", child.module, str(file), "--run-dir", str(run_directory), "--quiet"),
-        *child.options,
+        *child.command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=stdout,
         stderr=asyncio.subprocess.PIPE,

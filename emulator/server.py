@@ -174,7 +174,7 @@ class RadioServer:
         if isinstance(position, str):
             return Silence(epoch=message.epoch, text=position)
         samples = self._heard(self._on_air, message.ue, position, now_s)
-        paths = _path_truth(self._scene.user(message.ue), position)
+        paths = path_truth(self._scene.user(message.ue), position)
         truth = Truth(epoch=self._on_air.epoch, ue=message.ue, link="downlink", position=position, paths=paths)
         self.truth.append(truth)
         grid = self._grids[key] = Grid(epoch=self._on_air.epoch, samples=samples)
@@ -211,7 +211,8 @@ class RadioServer:
         return np.random.default_rng([self._section.seed, zlib.crc32(part.encode())])
 
 
-def _path_truth(user: User, position: Position) -> tuple[PathTruth, ...]:
+def path_truth(user: User, position: Position) -> tuple[PathTruth, ...]:
+    """Return the paths beside the line of sight of a user who stands there."""
     return tuple(
         PathTruth(
             kind=path.kind,

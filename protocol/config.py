@@ -38,6 +38,7 @@ __all__ = [
     "LoadedTestbed",
     "MetricsSection",
     "RegionSection",
+    "SdrSection",
     "Section",
     "TestbedFile",
     "UplinkSection",
@@ -139,6 +140,41 @@ class LinksSection(Section, frozen=True):
         )
 
 
+class EchoSection(Section, frozen=True):
+    """One more path behind the beams, as of a cable that reflects: this much later than the first, in samples."""
+
+    delay_samples: Annotated[int, Meta(ge=1, le=4096)]
+    gain_db: float
+    phase_deg: float = 0.0
+
+
+class SdrSection(Section, frozen=True, kw_only=True):
+    """An air of samples, used instead of emulated grids: a channel program filters them, an air process sets its taps.
+
+    The front end's hook tells the air process at `settings`, which commands the channel program on the loopback port
+    `channel_port`. Each UE has a stream of its own: `{ue}` in `transmit`, which the transmitter binds, and in `receive`, which
+    the channel program binds, stands for its name. The rest is what the samples meet on their way beside the scene.
+    """
+
+    program: Literal["gnuradio", "numpy"] = "gnuradio"
+    settings: str
+    channel_port: Annotated[int, Meta(ge=1, le=65535)]
+    transmit: str
+    receive: str
+    sent_rms: Positive = 0.2  # of the samples of a burst, what noise is measured against
+    carrier_offset_spacings: Annotated[float, Meta(ge=-0.4, le=0.4)] = 0.0
+    delay_samples: Annotated[int, Meta(ge=0, le=4096)] = 0
+    echoes: tuple[EchoSection, ...] = ()
+
+    def __post_init__(self) -> None:
+        for key, endpoint in (("settings", self.settings), ("transmit", self.transmit), ("receive", self.receive)):
+            if not is_private(key, endpoint):
+                raise ValueError(f'{key}: expected a loopback address or ipc://, got "{endpoint}"')
+        for key, endpoint in (("transmit", self.transmit), ("receive", self.receive)):
+            if "{ue}" not in endpoint:
+                raise ValueError(f'{key}: expected {{ue}} for the name of each UE, got "{endpoint}"')
+
+
 def is_private(key: str, endpoint: str) -> bool:
     """Return whether only this machine can reach the endpoint; refuse what is no endpoint."""
     scheme, _, place = endpoint.partition("://")
@@ -213,6 +249,7 @@ class TestbedFile(Section, frozen=True, kw_only=True):
     emulator: dict[str, object]
     ue_agent: dict[str, object] = {}
     sdr_backend: dict[str, object] = {}
+    sdr: SdrSection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +331,10 @@ def _uplink(section: UplinkSection) -> Uplink:
 def resolved(loaded: LoadedTestbed) -> str:
     """Return the file as canonical YAML: shared defaults written out, raw sections in the order of their keys."""
     values: dict[str, object] = msgspec.to_builtins(loaded.file)
-    return text_from_values({name: _in_order(value) if _is_raw(name) else value for name, value in values.items()})
+    written = {
+        name: _in_order(value) if _is_raw(name) else value for name, value in values.items() if value is not None
+    }
+    return text_from_values(written)
 
 
 def _is_raw(name: str) -> bool:

@@ -14,6 +14,7 @@ import scipy.fft
 from scipy.ndimage import uniform_filter1d
 
 from sdr_backend.ofdm import PREAMBLES, SYMBOLS, TAGS, FrameLayout, pilot_spectrum, preamble_spectrum
+from sdr_backend.steadiness import is_one_channel
 from sdr_backend.tag import Tag, modulation_from_tag, tag_from_likelihood
 
 ComplexArray = npt.NDArray[np.complex128]
@@ -85,7 +86,7 @@ class Demodulator:
         Returns
         -------
         demodulated
-            None if there is no burst, it is not all there or its tag cannot be read.
+            None if there is no burst, it is not all there, its tag cannot be read or its symbols passed two channels.
         """
         window = self._placed(samples, repeats)
         if window + self._starts[0] < 0 or window + self._layout.burst_samples > samples.size:
@@ -97,7 +98,10 @@ class Demodulator:
             return None
         symbols[TAGS] *= modulation_from_tag(tag, symbols.shape[1]).conj()
         rest_rad = _rate_rad(symbols, self._middles)
-        spectrum, variance = _mean_and_variance(symbols * np.exp(-1j * rest_rad * self._middles)[:, np.newaxis])
+        symbols *= np.exp(-1j * rest_rad * self._middles)[:, np.newaxis]
+        if not is_one_channel(symbols):
+            return None
+        spectrum, variance = _mean_and_variance(symbols)
         return Demodulated(
             tag=tag,
             arrival=window + delay,

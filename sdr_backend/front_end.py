@@ -20,12 +20,16 @@ ENTRY_POINTS = "nftestbed.front_ends"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PilotSetting:
-    """What the front end holds during one pilot: the groups from `first_group` on of a setting of `groups` groups."""
+    """What the front end holds during one pilot: the groups from `first_group` on of a setting of `groups` groups.
+
+    `epoch` is the setting's, for whoever keeps a record of what was on the air.
+    """
 
     phase_cycles: Floats  # (group of the pilot, element)
     delay_s: Floats  # (group of the pilot, element)
     first_group: int
     groups: int
+    epoch: int = 0
 
     def subcarriers(self, count: int) -> slice:
         """Return those of `count` subcarriers that this pilot is about."""
@@ -33,7 +37,7 @@ class PilotSetting:
         return slice(self.first_group * size, (self.first_group + len(self.delay_s)) * size)
 
 
-def pilots_from_setting(setting: Setting, limits: FrontEndLimits) -> list[PilotSetting]:
+def pilots_from_setting(setting: Setting, limits: FrontEndLimits, epoch: int = 0) -> list[PilotSetting]:
     """Return the consecutive pilots that a setting takes (SPEC 6.2)."""
     held = min(setting.groups_per_pilot, limits.groups)
     return [
@@ -42,9 +46,19 @@ def pilots_from_setting(setting: Setting, limits: FrontEndLimits) -> list[PilotS
             delay_s=setting.delay_s[first : first + held],
             first_group=first,
             groups=setting.groups,
+            epoch=epoch,
         )
         for first in range(0, setting.groups, held)
     ]
+
+
+def setting_from_pilot(pilot: PilotSetting) -> Setting:
+    """Return what a pilot does to the whole band: subcarriers of groups that are not held pass the nearest one that is."""
+    held = len(pilot.delay_s)
+    rows = (
+        np.zeros(1, dtype=np.intp) if held == 1 else np.clip(np.arange(pilot.groups) - pilot.first_group, 0, held - 1)
+    )
+    return Setting(phase_cycles=pilot.phase_cycles[rows], delay_s=pilot.delay_s[rows], groups_per_pilot=len(rows))
 
 
 def deviations(asked: Sequence[PilotSetting], loaded: Sequence[PilotSetting]) -> tuple[float, float]:

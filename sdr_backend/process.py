@@ -14,8 +14,9 @@ from protocol.messages import PROTOCOL_VERSION, Hello, Message, RadioCapabilitie
 from protocol.shell import serve_testbed
 from protocol.testbed import MAX_GROUPS, FrontEndLimits, TestbedFacts
 from protocol.versions import software
+from sdr_backend.air_link import AirLink
 from sdr_backend.config import SdrBackendSection
-from sdr_backend.front_end import AirHook, FrontEndContext, PilotSetting, opened_front_end
+from sdr_backend.front_end import FrontEndContext, PilotSetting, opened_front_end
 from sdr_backend.ofdm import FrameLayout, Modulator
 from sdr_backend.radio import RadioError, opened_radio
 from sdr_backend.server import Apply, RadioServer
@@ -25,14 +26,15 @@ logger = logging.getLogger(__name__)
 
 
 class RadioProcess:
-    """The radio role over one front end and one transmitter; `hook` is told of the beams of a front end of software."""
+    """The radio role over one front end and one transmitter; an air of samples, if there is one, is told of beams."""
 
-    def __init__(self, loaded: LoadedTestbed, hook: AirHook | None = None) -> None:
+    def __init__(self, loaded: LoadedTestbed) -> None:
         section = loaded.section("sdr_backend", SdrBackendSection)
         shared = facts(loaded.file)
         modulator = Modulator(FrameLayout.of(shared.downlink.grid.count))
         elements = shared.downlink.array.elements
-        context = FrontEndContext(elements=elements, options=section.front_end.options, hook=hook)
+        self._air = None if loaded.file.sdr is None else AirLink(loaded.file.sdr.settings, shared)
+        context = FrontEndContext(elements=elements, options=section.front_end.options, hook=self._air)
         with _blamed_on(loaded, "front_end"):
             front_end = opened_front_end(section.front_end.driver, context)
         self._server = RadioServer(shared, front_end.limits)
@@ -64,6 +66,8 @@ class RadioProcess:
         finally:
             serving.cancel()
             await asyncio.wait({serving})
+            if self._air is not None:
+                self._air.close()  # whoever waits for an answer is let go
             self._transmitter.close()
             logger.info("sent: %s; asked: %s", dict(self._transmitter.counters), dict(self._server.counters))
 

@@ -73,7 +73,8 @@ class RadioServer:
             self._check(asked)
         except ValueError as error:
             return self._remembered(Declined(epoch=message.epoch, clause="6.3", text=str(error)))
-        command = Apply(epoch=message.epoch, pilots=tuple(pilots_from_setting(asked, self._limits)))
+        pilots = pilots_from_setting(asked, self._limits, message.epoch)
+        command = Apply(epoch=message.epoch, pilots=tuple(pilots))
         self._applying[message.epoch], self._asked[message.epoch] = command, 1
         return command
 

@@ -3,6 +3,7 @@
 They radiate nothing. What they hold is told to a hook, which may make an air of it.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -86,11 +87,10 @@ class SoftwareFrontEnd:
             raise ValueError(
                 f"expected {limits.elements} elements and at most {limits.groups} groups, got {elements} and {groups}"
             )
-        self._loaded = PilotSetting(
+        self._loaded = replace(
+            pilot,
             phase_cycles=_nearest_phase_cycles(pilot.phase_cycles, limits.phase_bits),
             delay_s=_nearest_delay_s(pilot.delay_s, limits.delay_step_s, limits.delay_span_s),
-            first_group=pilot.first_group,
-            groups=pilot.groups,
         )
         return self._loaded
 

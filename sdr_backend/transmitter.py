@@ -108,6 +108,7 @@ class Transmitter:
         if changes:
             self._front_end.latch(at)
             self._latched = pilot
+            at = max(at, self._next_frame(0.0))  # latching may take longer than the lead
         try:
             self._radio.transmit(self._modulator.burst(Tag.of(command.epoch, self._pilot, pilots)), at)
         except LateError as late:
@@ -116,6 +117,7 @@ class Transmitter:
             logger.debug("a burst was late: %s; the lead is %d samples now", late, self._lead)
             return
         self.counters["bursts"] += 1
+        self._lead = max(LEAD, self._lead - self._lead // 16)  # it may have been one hiccup
         self._pilot = (self._pilot + 1) % pilots
 
     def _next_frame(self, settle_s: float) -> int:

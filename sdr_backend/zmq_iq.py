@@ -18,13 +18,13 @@ from msgspec import Meta
 from protocol.config import is_private
 from protocol.testbed import Positive
 from protocol.transport import claimed
+from sdr_backend.counted_answers import WIRE, CountedAnswers
 from sdr_backend.drivers import Options, OptionValue, checked_options
 from sdr_backend.incoming import Incoming
 from sdr_backend.radio import Block, RadioError, Samples, checked_samples
 from sdr_backend.schedule import Schedule
 
 NAME = "zmq-iq"
-WIRE = np.dtype("<c8")
 LOOK_MS = 20  # how long a wait may last before it is seen that the radio is to be closed
 CATCH_UP_S = 0.05  # a transmitter that was held up by no more than this makes up for it
 ASK_AGAIN_S = 2.0  # a question on a standing connection that gets no answer; a second answer is samples as well
@@ -32,10 +32,15 @@ MAX_ANSWER_BYTES = 1 << 24
 
 
 class ZmqIqOptions(Options, frozen=True):
-    """Endpoints: `transmit` is bound, `receive` connected to. `block` samples are one answer."""
+    """Endpoints: `transmit` is bound, `receive` connected to. `block` samples are one answer.
+
+    With `counted` what is received comes with GNU Radio's header, as a sink writes it that passes tags, and the index there is
+    the receiver's; where it begins again, the receiver's goes on at the next multiple of `counted` ahead of it.
+    """
 
     transmit: str | None = None
     receive: str | None = None
+    counted: Annotated[int, Meta(ge=0)] = 0
     rate_hz: Positive = 1e6
     paced: bool = True
     block: Annotated[int, Meta(ge=1, le=65536)] = 1024
@@ -65,7 +70,7 @@ class ZmqIq:
             if chosen.transmit is not None:
                 self._transmitter = _Transmitter(self._context, chosen.transmit, chosen)
             if chosen.receive is not None:
-                self._receiver = _Receiver(self._context, chosen.receive)
+                self._receiver = _Receiver(self._context, chosen.receive, chosen.counted)
         except (zmq.ZMQError, OSError) as error:
             if self._transmitter is not None:
                 self._transmitter.close()
@@ -201,8 +206,9 @@ class _Transmitter:
 class _Receiver:
     """Asks in the thread of whoever reads; a DEALER, since a REQ is stuck for ever when its question is lost."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> None:
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, counted: int) -> None:
         self._incoming = Incoming()
+        self._counted = CountedAnswers(counted) if counted else None
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._asked_s: float | None = None  # when, if the answer is still to come
@@ -257,11 +263,15 @@ class _Receiver:
         if self._losses in ready:
             self._losses.recv_multipart()
             self._asked_s = None
-            self._incoming.broken()
+            if self._counted is None:
+                self._incoming.broken()  # otherwise the next answer tells what is missing
 
     def _take(self, frames: list[bytes]) -> None:
         self._asked_s = None
-        data = frames[-1]
+        data = memoryview(frames[-1])
+        if self._counted is not None:
+            missing, data = self._counted.missing(data)
+            self._incoming.lost(missing)
         samples = np.frombuffer(data, dtype=WIRE, count=len(data) // WIRE.itemsize)
         if np.isfinite(samples).all():
             self._incoming.append(samples)

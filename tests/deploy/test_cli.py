@@ -12,12 +12,13 @@ from protocol.testbed import default_facts
 from tests.bs_controller.trained import metadata_of, model_file
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "controller", "emulator", "sdr", "ue", "study", "reproduce", "bench", "conform", "replay", "export")
+COMMANDS = ("run", "controller", "emulator", "sdr", "air", "channel", "ue", "study", "reproduce", "bench", "conform")
+COMMANDS_FOR_RECORDINGS = ("replay", "export")
 
 
 def test_help_names_every_command_and_an_example() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    assert all(command in text for command in (*COMMANDS, "keys"))
+    assert all(command in text for command in (*COMMANDS, *COMMANDS_FOR_RECORDINGS, "keys"))
     assert "Example: nftestbed run deploy/testbeds/demo.yaml" in text
 
 
@@ -110,3 +111,14 @@ def test_campaigns_outside_a_checkout_say_where_to_run_them(
     result = CliRunner().invoke(app, ["bench", option])
     assert result.exit_code == 2
     assert f"expected a source checkout with tests/faults/{module}.py" in result.output
+
+
+def test_channel_program_that_is_not_installed_is_refused_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.children.SYSTEM_PYTHON", "/nowhere/python3")
+    file = ROOT / "deploy" / "testbeds" / "gnuradio.yaml"
+    for command in ("run", "channel"):
+        result = CliRunner().invoke(app, [command, str(file)])
+        assert result.exit_code == 2
+        assert re.search(
+            r"gnuradio\.yaml:\d+:\d+: sdr\.program: expected /nowhere/python3 with GNU Radio", result.output
+        )

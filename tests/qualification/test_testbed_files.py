@@ -47,6 +47,41 @@ def test_mistake_is_refused_with_file_line_column_and_path(lab_of: LabFactory, m
     assert process.out == []
 
 
+SAMPLES = {"settings": "ipc:///s", "channel_port": 5754, "transmit": "ipc:///{ue}.sent", "receive": "ipc:///{ue}.heard"}
+MISTAKES_WITH_SAMPLES: dict[str, tuple[Mapping[str, object], str]] = {
+    "exposed": (
+        {"sdr": {**SAMPLES, "settings": "tcp://0.0.0.0:5753"}},
+        r'sdr\.settings: expected a loopback address or ipc://, got "tcp://0\.0\.0\.0:5753"',
+    ),
+    "one stream for all": (
+        {"sdr": {**SAMPLES, "receive": "ipc:///heard"}},
+        r'sdr\.receive: expected \{ue\} for the name of each UE, got "ipc:///heard"',
+    ),
+    "no radio": ({"sdr": SAMPLES}, r"sdr_backend\.radio: expected a value, got nothing"),
+    "other frames": (
+        {
+            "sdr": SAMPLES,
+            "sdr_backend": {"radio": {"driver": "zmq-iq-streams", "options": {"stride": 15360}}},
+            "ue_agent": {"receiver": "ofdm"},
+        },
+        r"sdr_backend\.radio\.options\.stride: expected 960, the samples of a frame of 128 subcarriers, got 15360",
+    ),
+    "emulated receivers": (
+        {"sdr": SAMPLES, "sdr_backend": {"radio": {"driver": "zmq-iq-streams"}}, "ue_agent": {}},
+        r"ue_agent: expected a receiver of samples beside sdr, got emulated",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES_WITH_SAMPLES)
+def test_mistake_about_samples_is_pointed_at(lab_of: LabFactory, mistake: str) -> None:
+    changes, complaint = MISTAKES_WITH_SAMPLES[mistake]
+    lab = lab_of(**changes)
+    process = lab.command("run", str(lab.file))
+    assert process.ended() == 2
+    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: {complaint}", process.errors), process.errors
+
+
 @pytest.mark.parametrize("text", ["name: [small", "name: small\nname: small\n", ""])
 def test_text_that_is_no_testbed_is_refused_with_its_place(lab_of: LabFactory, text: str) -> None:
     lab = lab_of()

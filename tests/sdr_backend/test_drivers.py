@@ -31,6 +31,15 @@ class TestZmqIqWithoutPace(RadioChecks):
         return RadioBench(driver="zmq-iq", options=options, loopback=True)
 
 
+class TestZmqStreams(RadioChecks):
+    """A transmitter alone."""
+
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> RadioBench:
+        options: dict[str, OptionValue] = {"transmit": f"ipc://{tmp_path}/a ipc://{tmp_path}/b", "stride": 1000}
+        return RadioBench(driver="zmq-iq-streams", options=options)
+
+
 class TestFileThatIsRead(RadioChecks):
     """A recording of another program."""
 

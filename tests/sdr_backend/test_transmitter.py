@@ -98,6 +98,22 @@ def test_late_burst_is_sent_in_a_later_frame_and_counted(kept: Keep) -> None:
     assert bed.transmitter.counters["late_bursts"] == 2
 
 
+def test_the_lead_that_lateness_made_longer_is_shorter_again_after_many_bursts(kept: Keep) -> None:
+    bed = kept(Bed())
+    bed.radio.late = 5
+    bed.transmitter.apply(command(1))
+    bed.next("left", "load", "load", "latch")
+    for _ in range(5):
+        bed.radio.let_leave()
+        bed.next("left")
+    bed.next("transmit")
+    for _ in range(80):  # (15/16)^80 of 32 is less than one
+        bed.radio.let_leave()
+        before, (_, at) = bed.next("left", "transmit")
+    # the frame that the lead ends in may have begun with it
+    assert at - before[1] < LEAD + 16 + LAYOUT.frame_samples
+
+
 def test_new_setting_is_begun_at_once_and_told_in_order(kept: Keep) -> None:
     bed = kept(Bed())
     commands = [command(epoch, groups=4) for epoch in (1, 2, 3)]

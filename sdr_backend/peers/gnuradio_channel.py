@@ -1,0 +1,119 @@
+"""A channel program of GNU Radio: one headless flowgraph that filters the samples of each UE on their way.
+
+``/usr/bin/python3 -I gnuradio_channel.py --port N --taps M --behind K --stream UE FROM TO``, the last for each UE: its samples
+are asked for at FROM and answered at TO, with their index. Whoever is on this machine sets the taps by XML-RPC: `instance()`
+names this start of the program; `change(...)` takes taps and the rest for all UEs, and returns that name, or nothing if the
+transmitter is another than before: the program then begins anew, with empty streams. It runs with the system's own interpreter
+and imports nothing of this package.
+"""
+
+import argparse
+import os
+import secrets
+import signal
+import struct
+import sys
+import threading
+import time
+from typing import Any, cast
+from xmlrpc.client import Binary
+from xmlrpc.server import SimpleXMLRPCServer
+
+LOOPBACK = "127.0.0.1"
+TIMEOUT_MS = 20
+PARENT_CHECK_S = 0.1
+
+
+def complex_list(binary: Binary) -> list[complex]:
+    """Return little-endian complex64 as numbers."""
+    values = struct.unpack(f"<{len(binary.data) // 4}f", binary.data)
+    return [complex(re, im) for re, im in zip(values[::2], values[1::2])]  # noqa: B905 - equally long
+
+
+class Streams:
+    """The flowgraph, and the calls that change it."""
+
+    def __init__(self, streams: list[tuple[str, str, str]], taps: int, behind: int) -> None:
+        from gnuradio import channels, filter, gr, zeromq  # noqa: PLC0415, A004 - where there is none, say so first
+
+        self.is_over = threading.Event()
+        self._name, self._session = secrets.token_hex(8), ""
+        self._graph = gr.top_block("channel")
+        self._filters, self._channels = {}, {}
+        item = gr.sizeof_gr_complex
+        for seed, (ue, source, sink) in enumerate(streams):
+            asked = zeromq.req_source(item, 1, source, TIMEOUT_MS, False, -1)
+            filtered = filter.fft_filter_ccc(1, [0j] * taps)
+            # as many taps from the start as there will ever be: a filter whose length changes moves the samples
+            echoes = [1.0 + 0j] + [0j] * (behind - 1)
+            changed = channels.channel_model(
+                noise_voltage=0.0, frequency_offset=0.0, epsilon=1.0, taps=echoes, noise_seed=seed
+            )
+            answered = zeromq.rep_sink(item, 1, sink, TIMEOUT_MS, True, -1)
+            self._graph.connect(asked, filtered, changed, answered)
+            self._filters[ue], self._channels[ue] = filtered, changed
+
+    def start(self) -> None:
+        """Begin to pass samples on."""
+        self._graph.start()
+
+    def stop(self) -> None:
+        """End all streams."""
+        self._graph.stop()
+        self._graph.wait()
+
+    def instance(self) -> str:
+        """Return the name of this start of the program."""
+        return self._name
+
+    def change(
+        self, session: str, taps: dict[str, Binary], noise_rms: dict[str, float], offset_cycles: float, echoes: Binary
+    ) -> str:
+        """Set what samples meet from now on; begin anew for another session of the transmitter."""
+        if self._session not in {"", session}:
+            self.is_over.set()
+            return ""
+        self._session = session
+        behind = complex_list(echoes)
+        for ue in self._filters:
+            if ue in taps:
+                self._filters[ue].set_taps(complex_list(taps[ue]))
+                self._channels[ue].set_noise_voltage(noise_rms[ue])
+                self._channels[ue].set_frequency_offset(offset_cycles)
+                self._channels[ue].set_taps(behind)
+        return self._name
+
+
+def main() -> int:
+    """Run the program until it is to begin anew, is stopped, or its parent is gone."""
+    parser = argparse.ArgumentParser(description="Channel of samples for the near-field testbed, in GNU Radio")
+    parser.add_argument("--port", type=int, required=True, help="of the loopback interface, for XML-RPC")
+    parser.add_argument("--taps", type=int, required=True, help="as many as subcarriers")
+    parser.add_argument("--behind", type=int, required=True, help="taps of what comes behind the beams")
+    parser.add_argument("--stream", action="append", nargs=3, required=True, metavar=("UE", "FROM", "TO"))
+    options = parser.parse_args()
+    try:
+        streams = Streams(options.stream, options.taps, options.behind)
+    except ImportError as error:
+        print(f"expected GNU Radio (apt-get install --no-install-recommends gnuradio), got: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    server = SimpleXMLRPCServer((LOOPBACK, options.port), logRequests=False)
+    for call in (streams.instance, streams.change):
+        server.register_function(cast("Any", call))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    streams.start()
+    print("ready", flush=True)  # noqa: T201 - for whoever starts it
+    parent = os.getppid()
+    while not stopped.is_set() and not streams.is_over.is_set() and os.getppid() == parent:
+        time.sleep(PARENT_CHECK_S)
+    if streams.is_over.is_set():
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell: itself again
+    streams.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

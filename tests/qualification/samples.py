@@ -1,0 +1,63 @@
+"""Testbeds whose pilots travel as samples through a channel program, and what is needed to start one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.children import absence
+from protocol.config import read_testbed
+from tests.qualification.conftest import LabFactory
+from tests.qualification.processes import ROOT, Lab, Process, Record, fixes, merged
+
+FULL = ROOT / "deploy" / "testbeds" / "gnuradio.yaml"
+GNURADIO_MODULE = str(ROOT / "sdr_backend" / "peers" / "gnuradio_channel.py")
+NUMPY_MODULE = "sdr_backend.peers.numpy_channel"
+#: An eighth of the band and of the array, so that delay lines stay shorter than half a symbol. Frames are 7.5 symbols. Taps are
+#: late by 76 samples of the delay lines and 26 for tails, a channel program by 37 as the file says less 3 of a resampler.
+SMALL: Mapping[str, object] = {
+    "downlink": {"bandwidth_hz": 0.75e9, "subcarriers": 256, "elements": 64},
+    "controller": {"ues": ["ue-1", "ue-2"], "schemes": [{"scheme": "likelihood", "plan": "pair"}]},
+    "emulator": {
+        "users": {"ue-1": {"range_m": 8.0, "angle_deg": 5.0}, "ue-2": {"range_m": 12.0, "angle_deg": -32.0}},
+    },
+    "sdr_backend": {"radio": {"options": {"stride": 1920}}},
+    "ue_agent": {"options": {"counted": 1920, "frame_delay_samples": 76 + 26 + 37 - 3}},
+}
+
+
+def require_gnuradio() -> None:
+    """Skip where the system's interpreter has no GNU Radio."""
+    section = read_testbed(FULL).file.sdr
+    assert section is not None
+    if (reason := absence(section)) is not None:
+        pytest.skip(reason)
+
+
+def samples_lab(lab_of: LabFactory, program: str, *changes: Mapping[str, object]) -> tuple[Lab, Path]:
+    """Return a folder for processes, and a testbed file in it, as shipped but for changes; none of them sends by hand."""
+    lab = lab_of(ues=0)
+    values = yaml.safe_load(FULL.read_text(encoding="utf-8"))
+    for change in changes:
+        users = change.get("emulator", {})
+        if isinstance(users, Mapping) and "users" in users:
+            values["emulator"]["users"] = {}
+        values = merged(values, change)
+    values["sdr"]["program"] = program
+    return lab, lab.write("samples.yaml", values)
+
+
+def error_m(fix: Record) -> float:
+    """Return how far a fix of a document with truth is off."""
+    error = fix["error_m"]
+    assert isinstance(error, float)
+    return error
+
+
+def count_of(process: Process) -> int:
+    """Return how many fixes a run has told of on standard error."""
+    return process.errors.count(" fix ")
+
+
+__all__ = ["FULL", "GNURADIO_MODULE", "NUMPY_MODULE", "SMALL", "error_m", "fixes", "require_gnuradio", "samples_lab"]
