@@ -1,5 +1,6 @@
 """What must hold between the sections of a testbed file before any process is started."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bs_controller.config import ControllerSection
@@ -60,19 +61,26 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
             raise loaded.error(("metrics", "at", name), f"expected one of {', '.join(processes)}, got {name}")
     ue_agent = loaded.section("ue_agent", UeAgentSection)
     if loaded.file.sdr is not None:
-        _check_samples(loaded, ue_agent)
+        _check_samples(loaded, ue_agent, emulator.users)
     return CheckedTestbed(loaded=loaded, controller=controller, emulator=emulator, ue_agent=ue_agent)
 
 
-def _check_samples(loaded: LoadedTestbed, ue_agent: UeAgentSection) -> None:
+def _check_samples(loaded: LoadedTestbed, ue_agent: UeAgentSection, emulated: Iterable[str]) -> None:
     """Refuse a receiver of grids beside an air of samples, and streams that skip anything but whole frames."""
     radio = loaded.section("sdr_backend", SdrBackendSection).radio
     if ue_agent.receiver == EMULATED:
         raise loaded.error(("ue_agent",), f"expected a receiver of samples beside sdr, got {EMULATED}")
+    if loaded.file.sdr is not None:
+        for ue in emulated:
+            try:
+                loaded.file.sdr.stream_of(ue)
+            except ValueError as error:
+                raise loaded.error(("sdr", "receive"), str(error).partition(": ")[2]) from error
     count = loaded.file.downlink.subcarriers
     frame = FrameLayout.of(count).frame_samples
     for path, options in (
         (("sdr_backend", "radio", "options", "stride"), radio.options),
+        (("sdr_backend", "radio", "options", "counted"), radio.options),
         (("ue_agent", "options", "counted"), ue_agent.options),
     ):
         found = options.get(path[-1], frame)

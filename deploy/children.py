@@ -1,5 +1,6 @@
 """The processes of a testbed as commands: those of our own, and the channel program of an air of samples."""
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -10,7 +11,10 @@ from pathlib import Path
 import msgspec
 
 from protocol.config import SdrSection, TestbedFile
+from sdr_backend.ofdm import FrameLayout
 from sdr_backend.peers import gnuradio_channel
+from sdr_backend.radio import RadioError
+from sdr_backend.soapy_binding import soapy_binding
 
 #: Distributions build GNU Radio for their own interpreter; its bindings do not load in another one's environment.
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -31,11 +35,11 @@ class Child:
 
 def channel_command(section: SdrSection, subcarriers: int, ues: tuple[str, ...]) -> tuple[str, ...]:
     """Return how the channel program is started, with a stream for each of these UEs."""
-    streams = [
-        word
-        for ue in ues
-        for word in ("--stream", ue, section.transmit.replace("{ue}", ue), section.receive.replace("{ue}", ue))
-    ]
+    streams = [word for ue in ues for word in ("--stream", ue, *section.stream_of(ue))]
+    if section.program == "red_pitaya":
+        stride = FrameLayout.of(subcarriers).frame_samples
+        words = ("--port", str(section.channel_port), "--stride", str(stride), *streams)
+        return (sys.executable, "-P", "-m", "sdr_backend.peers.red_pitaya_channel", *words)
     behind = 1 + section.delay_samples + max([0, *(echo.delay_samples for echo in section.echoes)])
     options = ("--port", str(section.channel_port), "--taps", str(subcarriers), "--behind", str(behind), *streams)
     if section.program == "numpy":
@@ -47,6 +51,8 @@ def absence(section: SdrSection) -> str | None:
     """Return what to do about a channel program that this machine lacks, or none if it is there."""
     if section.program == "numpy":
         return None
+    if section.program == "red_pitaya":
+        return _absence_of_soapy()
     command = (SYSTEM_PYTHON, "-I", "-c", "import gnuradio.gr, gnuradio.zeromq, gnuradio.channels")
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - no shell
@@ -56,6 +62,16 @@ def absence(section: SdrSection) -> str | None:
         return None
     reason = (found.stderr.strip().splitlines() or ["nothing"])[-1]
     return f"expected GNU Radio (apt-get install --no-install-recommends gnuradio) or numpy, got: {reason}"
+
+
+def _absence_of_soapy() -> str | None:
+    try:
+        modules = soapy_binding().listModules()
+    except RadioError as error:
+        return str(error).removeprefix("soapy: ")
+    if any("redpitaya" in path.lower() for path in modules):
+        return None
+    return "expected SoapySDR's module for Red Pitayas (apt-get install soapysdr-module-redpitaya), got none"
 
 
 def sdr_children(section: SdrSection, subcarriers: int, ues: tuple[str, ...], common: tuple[str, ...]) -> list[Child]:
@@ -71,19 +87,29 @@ def with_private_streams(file: TestbedFile, private: Path) -> TestbedFile:
     """Return a testbed file whose samples and settings travel through a private folder."""
     if file.sdr is None:
         return file
-    sdr = msgspec.structs.replace(
-        file.sdr,
-        settings=f"ipc://{private}/settings",
-        channel_port=_free_port(),
-        transmit=f"ipc://{private}/{{ue}}.sent",
-        receive=f"ipc://{private}/{{ue}}.heard",
-    )
     users = file.emulator.get("users")
     names = [str(name) for name in users] if isinstance(users, Mapping) else []
+    port, *ports = _free_ports(2 + len(names))
+    sdr = msgspec.structs.replace(file.sdr, settings=f"ipc://{private}/settings", channel_port=port)
+    if sdr.program == "red_pitaya":
+        return _with_devices(file, sdr, ports[0], dict(zip(names, ports[1:], strict=True)))
+    sdr = msgspec.structs.replace(sdr, transmit=f"ipc://{private}/{{ue}}.sent", receive=f"ipc://{private}/{{ue}}.heard")
     transmit = " ".join(sdr.transmit.replace("{ue}", name) for name in names)
     radio = _with_option(file.sdr_backend, ("radio", "options", "transmit"), transmit)
-    receiver = _with_option(file.ue_agent, ("options", "receive"), sdr.receive)
+    receiver = _with_option(file.ue_agent, ("options", "receive"), f"ipc://{private}/{{ue}}.heard")
     return msgspec.structs.replace(file, sdr=sdr, sdr_backend=radio, ue_agent=receiver)
+
+
+def _with_devices(file: TestbedFile, sdr: SdrSection, transmitter: int, receivers: Mapping[str, int]) -> TestbedFile:
+    """Return a testbed file whose devices of software are at these ports."""
+    endpoint, args = "tcp://127.0.0.1:{}", "driver=redpitaya,addr=127.0.0.1,port={}"
+    devices = {ue: endpoint.format(port) for ue, port in receivers.items()}
+    sdr = msgspec.structs.replace(sdr, transmit=endpoint.format(transmitter), receive=devices)
+    radio = _with_option(file.sdr_backend, ("radio", "options", "args"), args.format(transmitter))
+    receiver: Mapping[str, object] = file.ue_agent
+    for ue, port in receivers.items():
+        receiver = _with_option(receiver, ("options_of", ue, "args"), args.format(port))
+    return msgspec.structs.replace(file, sdr=sdr, sdr_backend=radio, ue_agent=dict(receiver))
 
 
 def _with_option(values: Mapping[str, object], path: tuple[str, ...], value: str) -> dict[str, object]:
@@ -94,7 +120,9 @@ def _with_option(values: Mapping[str, object], path: tuple[str, ...], value: str
     return {**values, key: value}
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in found:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in found]

@@ -153,26 +153,55 @@ class SdrSection(Section, frozen=True, kw_only=True):
 
     The front end's hook tells the air process at `settings`, which commands the channel program on the loopback port
     `channel_port`. Each UE has a stream of its own: `{ue}` in `transmit`, which the transmitter binds, and in `receive`, which
-    the channel program binds, stands for its name. The rest is what the samples meet on their way beside the scene.
+    the channel program binds, stands for its name. With the program `red_pitaya` both are devices of software: that of the
+    transmitter, and one for each UE. The rest is what the samples meet on their way beside the scene.
     """
 
-    program: Literal["gnuradio", "numpy"] = "gnuradio"
+    program: Literal["gnuradio", "numpy", "red_pitaya"] = "gnuradio"
     settings: str
     channel_port: Annotated[int, Meta(ge=1, le=65535)]
     transmit: str
-    receive: str
+    receive: str | dict[PeerName, str]
     sent_rms: Positive = 0.2  # of the samples of a burst, what noise is measured against
     carrier_offset_spacings: Annotated[float, Meta(ge=-0.4, le=0.4)] = 0.0
     delay_samples: Annotated[int, Meta(ge=0, le=4096)] = 0
     echoes: tuple[EchoSection, ...] = ()
 
     def __post_init__(self) -> None:
-        for key, endpoint in (("settings", self.settings), ("transmit", self.transmit), ("receive", self.receive)):
+        receive = self.receive.values() if isinstance(self.receive, dict) else (self.receive,)
+        given = [("settings", self.settings), ("transmit", self.transmit), *(("receive", one) for one in receive)]
+        for key, endpoint in given:
             if not is_private(key, endpoint):
                 raise ValueError(f'{key}: expected a loopback address or ipc://, got "{endpoint}"')
-        for key, endpoint in (("transmit", self.transmit), ("receive", self.receive)):
-            if "{ue}" not in endpoint:
-                raise ValueError(f'{key}: expected {{ue}} for the name of each UE, got "{endpoint}"')
+        if self.program == "red_pitaya":
+            self._check_devices(given[1:])
+            return
+        for key, value in (("transmit", self.transmit), ("receive", self.receive)):
+            if not isinstance(value, str) or "{ue}" not in value:
+                raise ValueError(f'{key}: expected {{ue}} for the name of each UE, got "{value}"')
+
+    def _check_devices(self, given: list[tuple[str, str]]) -> None:
+        if not isinstance(self.receive, dict):
+            raise ValueError(f'receive: expected the address of each UE\'s device by its name, got "{self.receive}"')
+        for key, endpoint in given:
+            if not endpoint.startswith("tcp://127.0.0.1:"):
+                raise ValueError(
+                    f'{key}: expected tcp://127.0.0.1:port, where devices of software are, got "{endpoint}"'
+                )
+
+    def stream_of(self, ue: str) -> tuple[str, str]:
+        """Return where a UE's samples are asked for, and where they are answered.
+
+        Raises
+        ------
+        ValueError
+            If the UE has no device.
+        """
+        if isinstance(self.receive, str):
+            return self.transmit.replace("{ue}", ue), self.receive.replace("{ue}", ue)
+        if ue not in self.receive:
+            raise ValueError(f"receive: expected a device for each of the emulator's users, got none for {ue}")
+        return self.transmit, self.receive[ue]
 
 
 def is_private(key: str, endpoint: str) -> bool:

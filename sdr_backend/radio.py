@@ -56,6 +56,14 @@ class Radio(Protocol):
         """Return the index of the sample that leaves next; zeros sent for want of anything else count."""
 
     @property
+    def stretch(self) -> int:
+        """Return which stretch of that counter this is, 0 .. 255: 0 for ever where it never breaks.
+
+        Another stretch has begun when samples were late by nobody knows what. No burst that was given in an earlier one is sent
+        as a whole then, and indices that lay ahead in it have passed.
+        """
+
+    @property
     def received(self) -> int:
         """Return the index of the sample that `receive` returns next; lost ones count."""
 

@@ -56,7 +56,8 @@ class OfdmReceiver:
             for name, value in context.options.items()
             if name not in own
         }
-        self._listener = BurstListener(FrameLayout.of(context.facts.downlink.grid.count), self._options)
+        self._layout = FrameLayout.of(context.facts.downlink.grid.count)
+        self._listener = BurstListener(self._layout, self._options)
         self._on_received = on_received
         self._loop = asyncio.get_running_loop()
         self._changed = threading.Condition()
@@ -87,6 +88,20 @@ class OfdmReceiver:
         except (ValueError, RadioError) as error:
             raise LookupError(f"receiver ofdm: {error}") from error
 
+    def _open_anew(self, stretch: int) -> None:
+        """Have the radio count from the beginning, as frames are known from there alone."""
+        self._radio.close()
+        counters = self._listener.counters
+        self._listener = BurstListener(self._layout, self._options, stretch)
+        self._listener.counters.update(counters)
+        while not self._closing.is_set():
+            try:
+                self._radio = opened_radio(self._options.radio, self._radio_options)
+                return
+            except RadioError as error:
+                logger.error("the radio does not come back: %s", error)
+                self._closing.wait(OPEN_AGAIN_S)
+
     def _run(self) -> None:
         while not self._closing.is_set():
             with self._changed:
@@ -95,14 +110,16 @@ class OfdmReceiver:
                 self._radio.flush()
                 self._listener.resume()
                 self._hear()
+                if self._listener.moved_to is not None:
+                    self._open_anew(self._listener.moved_to)
             except RadioError as error:
                 logger.error("the radio is lost: %s", error)
                 self._closing.wait(OPEN_AGAIN_S)
 
     def _hear(self) -> None:
-        """Read until nothing is wanted any more."""
+        """Read until nothing is wanted any more, or nobody knows the frames."""
         last_s = time.monotonic()
-        while not self._closing.is_set() and (wanted := self._wanted) is not None:
+        while not self._closing.is_set() and (wanted := self._wanted) is not None and self._listener.moved_to is None:
             block = self._radio.receive(BLOCK_SAMPLES, WITHIN_S)
             now_s = time.monotonic()
             if now_s - last_s > STOOD_STILL_S:  # whatever it was, the sender has not waited for it
@@ -124,10 +141,16 @@ class OfdmReceiver:
 
 
 class BurstListener:
-    """Blocks of one radio to complete grids."""
+    """Blocks of one radio to complete grids.
 
-    def __init__(self, layout: FrameLayout, options: OfdmOptions) -> None:
+    Frames that are known, by `frame_delay_samples`, are those of one stretch of the transmitter, which was heard before the
+    radio was opened. `moved_to` is another one that was heard since, with which the radio is to be opened anew.
+    """
+
+    def __init__(self, layout: FrameLayout, options: OfdmOptions, stretch: int = 0) -> None:
         self.counters: Counter[str] = Counter()
+        self.moved_to: int | None = None
+        self._stretch = stretch
         self._layout, self._options = layout, options
         self._detector = BurstDetector(layout)
         self._assembly = GridAssembly()
@@ -150,18 +173,30 @@ class BurstListener:
         skipped = min(self._to_flush, block.samples.size)
         self._to_flush -= skipped
         samples = block.samples[skipped:]
-        if not samples.size:
+        if not samples.size or self.moved_to is not None:
             return None
         found = None
         for burst in self._detector.heard(samples, block.first_index + skipped):
             self.counters["bursts"] += 1
+            if burst.tag.stretch != self._stretch:
+                self._move(burst.tag.stretch)
+                return None
             complete = self._assembly.add(burst, wanted)
             found = complete if complete is not None and complete[0] >= wanted else found
         if self._detector.phase.locks != self._locks and self._options.frame_delay_samples is not None:
             self.counters["moved_frames"] += 1  # bursts beside the frames that were counted: nobody knows their delay
-            self._lock()
+            self._move(self._stretch)
             return None
         return None if found is None else (found[0], self._from_frame_start(found[1]))
+
+    def _move(self, stretch: int) -> None:
+        """Trust no frame any more; those that are not known are taken from the next burst."""
+        self._assembly.forget()
+        if self._options.frame_delay_samples is None:
+            self._stretch = stretch
+            self._detector.phase.forget()
+        else:
+            self.moved_to = stretch
 
     def _lock(self) -> None:
         """Set the phase of frames where it is known, half a prefix late: paths may come before and after that."""

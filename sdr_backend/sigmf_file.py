@@ -89,6 +89,11 @@ class SigmfFile:
         return 0 if self._writer is None else self._writer.position
 
     @property
+    def stretch(self) -> int:
+        """Return 0: what is transmitted is counted without a break."""
+        return 0
+
+    @property
     def received(self) -> int:
         """Return the index of the sample that `receive` returns next."""
         return 0 if self._reader is None else self._reader.position

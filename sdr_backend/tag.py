@@ -18,8 +18,11 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 TAG_SYMBOLS = 2
-COUNTS = 1 << 16  # of epochs that a tag tells apart, and of the pilots of a setting at most (SPEC 6.2)
-_FIELDS = struct.Struct(">HHH")
+COUNTS = 1 << 16  # of epochs that a tag tells apart
+_PILOT_BITS = 12
+PILOTS = 1 << _PILOT_BITS  # of a setting at most, as many as groups
+STRETCHES = 1 << 8
+_FIELDS = struct.Struct(">HI")
 _CHECK = struct.Struct(">H")
 _CODEWORDS = _FIELDS.size + _CHECK.size
 _CHIPS, _SHIFT_BITS = 127, 7  # period and length of the shift register
@@ -29,23 +32,27 @@ _CHIPS, _SHIFT_BITS = 127, 7  # period and length of the shift register
 class Tag:
     """Which pilot of which setting a burst is.
 
-    `epoch` is that of the setting modulo 2^16.
+    `epoch` is that of the setting modulo 2^16. Bursts of one `stretch` are whole frames apart; between two stretches the
+    transmitter's counter has broken.
     """
 
     epoch: int
     pilot: int
     pilots: int
+    stretch: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.epoch < COUNTS:
             raise ValueError(f"a tag's epoch must lie within 0 .. {COUNTS - 1}, got {self.epoch}")
-        if not 0 <= self.pilot < self.pilots <= COUNTS:
-            raise ValueError(f"a pilot below the setting's 1 .. {COUNTS} expected, got {self.pilot} of {self.pilots}")
+        if not 0 <= self.pilot < self.pilots <= PILOTS:
+            raise ValueError(f"a pilot below the setting's 1 .. {PILOTS} expected, got {self.pilot} of {self.pilots}")
+        if not 0 <= self.stretch < STRETCHES:
+            raise ValueError(f"a tag's stretch must lie within 0 .. {STRETCHES - 1}, got {self.stretch}")
 
     @classmethod
-    def of(cls, epoch: int, pilot: int, pilots: int) -> "Tag":
+    def of(cls, epoch: int, pilot: int, pilots: int, stretch: int = 0) -> "Tag":
         """Return the tag of a pilot of the setting with this whole epoch."""
-        return cls(epoch=epoch % COUNTS, pilot=pilot, pilots=pilots)
+        return cls(epoch=epoch % COUNTS, pilot=pilot, pilots=pilots, stretch=stretch)
 
     def epoch_nearest(self, epoch: int) -> int:
         """Return the whole epoch nearest to this one that the tag may mean; below 1 there is none, hence the later."""
@@ -56,7 +63,8 @@ class Tag:
 
 def modulation_from_tag(tag: Tag, subcarriers: int) -> ComplexArray:
     """Return what the known symbol is turned by, of unit size, ``(symbol, subcarrier)``."""
-    fields = _FIELDS.pack(tag.epoch, tag.pilot, tag.pilots - 1)
+    numbers = ((tag.stretch << _PILOT_BITS) + tag.pilot << _PILOT_BITS) + tag.pilots - 1
+    fields = _FIELDS.pack(tag.epoch, numbers)
     message = np.frombuffer(fields + _check(fields), dtype=np.uint8)
     sign = np.where(message >> _SHIFT_BITS, -1.0, 1.0)
     codeword, chip = np.divmod(_place(subcarriers), _CHIPS)
@@ -80,8 +88,11 @@ def tag_from_likelihood(likelihood: ComplexArray) -> Tag | None:
     negative = score[np.arange(_CODEWORDS), best] < 0
     message = (best + (negative << _SHIFT_BITS)).astype(np.uint8).tobytes()
     fields, check = message[: _FIELDS.size], message[_FIELDS.size :]
-    epoch, pilot, last = _FIELDS.unpack(fields)
-    return Tag(epoch=epoch, pilot=pilot, pilots=last + 1) if check == _check(fields) and pilot <= last else None
+    epoch, numbers = _FIELDS.unpack(fields)
+    stretch, pilot, last = numbers >> 2 * _PILOT_BITS, numbers >> _PILOT_BITS & PILOTS - 1, numbers & PILOTS - 1
+    if check != _check(fields) or pilot > last:
+        return None
+    return Tag(epoch=epoch, pilot=pilot, pilots=last + 1, stretch=stretch)
 
 
 def _check(fields: bytes) -> bytes:

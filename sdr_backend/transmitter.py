@@ -110,7 +110,8 @@ class Transmitter:
             self._latched = pilot
             at = max(at, self._next_frame(0.0))  # latching may take longer than the lead
         try:
-            self._radio.transmit(self._modulator.burst(Tag.of(command.epoch, self._pilot, pilots)), at)
+            tag = Tag.of(command.epoch, self._pilot, pilots, self._radio.stretch)
+            self._radio.transmit(self._modulator.burst(tag), at)
         except LateError as late:
             self.counters["late_bursts"] += 1
             self._lead = min(2 * self._lead, MOST_LEAD)

@@ -88,6 +88,11 @@ class ZmqIq:
         return 0 if self._transmitter is None else self._transmitter.position
 
     @property
+    def stretch(self) -> int:
+        """Return 0: what is transmitted is counted without a break."""
+        return 0
+
+    @property
     def received(self) -> int:
         """Return the index of the sample that `receive` returns next."""
         return 0 if self._receiver is None else self._receiver.position

@@ -74,6 +74,11 @@ class ZmqStreams:
             return max(stream.position for stream in self._streams)
 
     @property
+    def stretch(self) -> int:
+        """Return 0: what is transmitted is counted without a break."""
+        return 0
+
+    @property
     def received(self) -> int:
         """Return 0: nothing is received."""
         return 0

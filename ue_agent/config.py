@@ -3,10 +3,16 @@
 import msgspec
 
 from protocol.config import Section
+from protocol.messages import PeerName
 
 
 class UeAgentSection(Section, frozen=True):
-    """Which receiver driver the UE reads, and the options that the driver takes."""
+    """Which receiver driver the UE reads, and the options that the driver takes; `options_of` has what differs by UE."""
 
     receiver: str = "emulated"
     options: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
+    options_of: dict[PeerName, dict[str, str | int | float | bool]] = msgspec.field(default_factory=dict)
+
+    def options_for(self, ue: str) -> dict[str, str | int | float | bool]:
+        """Return the options of one UE's receiver."""
+        return self.options | self.options_of.get(ue, {})

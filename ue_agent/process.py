@@ -39,7 +39,9 @@ class UeProcess:
         keys = client_keys(loaded, links.control, name, CONTROLLER)
         self._link = PeerLink(links.control, hello, self._on_message, self._agent.reset, keys=keys)
         air_keys = client_keys(loaded, links.air, name, RADIO) if section.receiver == EMULATED else None
-        context = ReceiverContext(ue=name, facts=shared, air=links.air, options=section.options, air_keys=air_keys)
+        context = ReceiverContext(
+            ue=name, facts=shared, air=links.air, options=section.options_for(name), air_keys=air_keys
+        )
         self._receiver: Receiver = receiver_factory(section.receiver)(context, self._on_received)
 
     def families(self) -> list[Family]:

@@ -19,6 +19,7 @@ class FakeRadio:
 
     rate_hz = 1e6
     received = 0
+    stretch = 0
 
     def __init__(self, events: "queue.Queue[Event]") -> None:
         self.transmitted, self.late, self.failure = 0, 0, ""

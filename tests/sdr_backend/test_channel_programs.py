@@ -36,9 +36,10 @@ class Bench:
     """A transmitter and two receivers with a channel program between them."""
 
     def __init__(self, section: SdrSection, kept: Keep, process: "subprocess.Popen[str]") -> None:
-        endpoints = " ".join(section.transmit.replace("{ue}", ue) for ue in UES)
+        streams = [section.stream_of(ue) for ue in UES]
+        endpoints = " ".join(sent for sent, _ in streams)
         self.sender = kept(ZmqStreams({"transmit": endpoints, "stride": STRIDE, "guard": GUARD, "patience_s": 1000.0}))
-        self.ears = [kept(ZmqIq({"receive": section.receive.replace("{ue}", ue), "counted": STRIDE})) for ue in UES]
+        self.ears = [kept(ZmqIq({"receive": heard, "counted": STRIDE})) for _, heard in streams]
         self.process = process
         self._calls = ServerProxy(f"http://127.0.0.1:{section.channel_port}")
         self.echoes = np.zeros(1 + ECHO.delay_samples, dtype=np.complex64)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdr_backend import soapy
+from sdr_backend import soapy_device
 from sdr_backend.radio import LateError, RadioError
 from sdr_backend.soapy import SoapyRadio
 from sdr_backend.soapy_binding import soapy_binding
@@ -21,7 +21,7 @@ PATIENCE_S = 20.0
 @pytest.fixture
 def binding(monkeypatch: pytest.MonkeyPatch) -> FakeSoapy:
     fake = FakeSoapy()
-    monkeypatch.setattr(soapy, "soapy_binding", lambda: fake)
+    monkeypatch.setattr(soapy_device, "soapy_binding", lambda: fake)
     return fake
 
 

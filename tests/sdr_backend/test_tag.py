@@ -3,11 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdr_backend.tag import COUNTS, Tag, modulation_from_tag, tag_from_likelihood
+from sdr_backend.tag import COUNTS, PILOTS, STRETCHES, Tag, modulation_from_tag, tag_from_likelihood
 
-TAGS = st.integers(1, COUNTS).flatmap(
+TAGS = st.integers(1, PILOTS).flatmap(
     lambda pilots: st.builds(
-        Tag, epoch=st.integers(0, COUNTS - 1), pilot=st.integers(0, pilots - 1), pilots=st.just(pilots)
+        Tag,
+        epoch=st.integers(0, COUNTS - 1),
+        pilot=st.integers(0, pilots - 1),
+        pilots=st.just(pilots),
+        stretch=st.integers(0, STRETCHES - 1),
     )
 )
 
@@ -46,7 +50,7 @@ def test_noise_passes_the_check_sum_about_once_in_2_to_the_17() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epoch", "pilot", "pilots"), [(-1, 0, 1), (COUNTS, 0, 1), (0, 1, 1), (0, -1, 1), (0, 0, COUNTS + 1), (0, 0, 0)]
+    ("epoch", "pilot", "pilots"), [(-1, 0, 1), (COUNTS, 0, 1), (0, 1, 1), (0, -1, 1), (0, 0, PILOTS + 1), (0, 0, 0)]
 )
 def test_a_tag_out_of_range_is_refused(epoch: int, pilot: int, pilots: int) -> None:
     with pytest.raises(ValueError, match="got"):
