@@ -27,6 +27,7 @@ class Feeder:
         self._changed = threading.Condition()
         self._stretch = int(time.time())  # another one than that of a process that has just been killed
         self._lives = device.lives
+        self._ahead_samples = int(options.ahead_s * device.rate_hz)
         self._is_running = False  # the device has samples of this stretch
         self._due_s = time.monotonic()  # when all that was handed on will have left
         self._ends_s = 0.0  # the same of the last that was not zero for want of anything else
@@ -72,11 +73,12 @@ class Feeder:
     def _feed(self) -> None:
         while not self._device.closing.is_set():
             with self._changed:
-                if not self._is_running:
-                    self._due_s = time.monotonic()
+                count = WRITE
+                if not self._is_running:  # zeros at once for half of the way ahead, so that a hiccup now is not too late
+                    self._due_s, count = time.monotonic(), max(WRITE, self._ahead_samples // 2)
                 empty_s, is_burst = self._due_s, not self._schedule.empty
-                samples = self._schedule.take(WRITE)
-                self._due_s += WRITE / self._device.rate_hz
+                samples = self._schedule.take(count)
+                self._due_s += count / self._device.rate_hz
                 self._ends_s = self._due_s if is_burst else self._ends_s
                 self._changed.notify_all()
             self._hand_on(samples)

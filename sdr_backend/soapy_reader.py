@@ -57,8 +57,8 @@ class Reader:
     def flush(self) -> None:
         """Forget all that has come, once nothing waits in the device."""
         with self._changed:
-            before = self._up_to_date
-            self._changed.wait_for(lambda: self._up_to_date > before or self._device.closing.is_set(), FLUSH_S)
+            twice = self._up_to_date + 2  # the second read has begun after now
+            self._changed.wait_for(lambda: self._up_to_date >= twice or self._device.closing.is_set(), FLUSH_S)
             self._forget()
 
     def close(self) -> None:
@@ -98,7 +98,8 @@ class Reader:
             self._block = min(2 * self._block, LARGEST_READ)
         elif code < 0:
             self._block = max(self._block // 2, 1)
-        self._up_to_date += not samples.size or read_s > samples.size / self._device.rate_hz / 2
+        waited = samples.size == LARGEST_READ and read_s > LARGEST_READ / self._device.rate_hz / 2
+        self._up_to_date += not samples.size or waited
 
     def _began_anew(self) -> None:
         self._lives = self._device.lives
