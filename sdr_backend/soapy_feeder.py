@@ -74,7 +74,9 @@ class Feeder:
         while not self._device.closing.is_set():
             with self._changed:
                 count = WRITE
-                if not self._is_running:  # zeros at once for half of the way ahead, so that a hiccup now is not too late
+                if (
+                    not self._is_running
+                ):  # zeros at once for half of the way ahead, so that a hiccup now is not too late
                     self._due_s, count = time.monotonic(), max(WRITE, self._ahead_samples // 2)
                 empty_s, is_burst = self._due_s, not self._schedule.empty
                 samples = self._schedule.take(count)

@@ -17,6 +17,7 @@ from sdr_backend.soapy_device import NAME, SoapyDevice, SoapyOptions
 LARGEST_READ = 1024  # samples; of larger ones some modules never get all
 READ_US = 2000  # a read that finds too little sleeps as long
 FLUSH_S = 5.0  # how long it is waited at most until what has waited is read
+WINDOW_S, BACKLOG = 0.02, 1.2  # what comes faster than so many times the sample rate has waited
 PAUSE_S = 0.0005
 UNREAD_SAMPLES = 1 << 21  # kept for whoever reads, who may be busy; an odd second of most devices
 
@@ -33,6 +34,7 @@ class Reader:
         self._up_to_date = 0  # how often nothing had waited
         self._failure: RadioError | None = None
         self._block = LARGEST_READ
+        self._window_s, self._window_samples = time.monotonic(), 0
         self._silent_s = 0.0
         self._lives = device.lives
         self._last_s = time.monotonic()
@@ -57,7 +59,7 @@ class Reader:
     def flush(self) -> None:
         """Forget all that has come, once nothing waits in the device."""
         with self._changed:
-            twice = self._up_to_date + 2  # the second read has begun after now
+            twice = self._up_to_date + 2  # the second time has begun after now
             self._changed.wait_for(lambda: self._up_to_date >= twice or self._device.closing.is_set(), FLUSH_S)
             self._forget()
 
@@ -98,8 +100,17 @@ class Reader:
             self._block = min(2 * self._block, LARGEST_READ)
         elif code < 0:
             self._block = max(self._block // 2, 1)
-        waited = samples.size == LARGEST_READ and read_s > LARGEST_READ / self._device.rate_hz / 2
-        self._up_to_date += not samples.size or waited
+        self._up_to_date += not samples.size or self._has_window_passed(samples.size)
+
+    def _has_window_passed(self, size: int) -> bool:
+        """Return whether a while has passed in which no more came than can have been received meanwhile."""
+        self._window_samples += size
+        lasted_s = time.monotonic() - self._window_s
+        if lasted_s < WINDOW_S:
+            return False
+        came, self._window_samples = self._window_samples, 0
+        self._window_s += lasted_s
+        return came <= BACKLOG * self._device.rate_hz * lasted_s + LARGEST_READ
 
     def _began_anew(self) -> None:
         self._lives = self._device.lives

@@ -1,11 +1,13 @@
 """A stand-in for SoapySDR's Python binding whose device is a list of what each read gives."""
 
+import threading
 from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+HELD_S = 3.0  # at most, so that a test that failed ends
 TIMEOUT, OVERFLOW, NOT_SUPPORTED = -1, -4, -5
 
 
@@ -18,7 +20,9 @@ class FakeDevice:
         self.written: list[Any] = []
         self.largest_write = 100
         self.closed = 0  # streams
-        self.alive, self.broken = True, ""
+        self.flows = threading.Event()  # calls of streams return
+        self.flows.set()
+        self.alive, self.broken, self.rate_hz = True, "", 1e6
         self._next = 0
 
     def setSampleRate(self, *_: object) -> None:
@@ -28,7 +32,7 @@ class FakeDevice:
     def setFrequency(self, *_: object) -> None: ...
 
     def getSampleRate(self, *_: object) -> float:
-        return 1e6
+        return self.rate_hz
 
     def setupStream(self, direction: int, *_: object) -> int:
         return direction
@@ -45,6 +49,7 @@ class FakeDevice:
         self.closed += 1
 
     def readStream(self, _stream: int, buffers: list[Any], size: int, _flags: int, _timeout_us: int) -> Any:
+        self.flows.wait(HELD_S)
         self.asked.append(size)
         if not self.there:
             return SimpleNamespace(ret=TIMEOUT)
@@ -60,6 +65,7 @@ class FakeDevice:
         return SimpleNamespace(ret=size)
 
     def writeStream(self, _stream: int, buffers: list[Any], size: int, *_: int) -> Any:
+        self.flows.wait(HELD_S)
         taken = min(size, self.largest_write)
         self.written.append(buffers[0][:taken].copy())
         return SimpleNamespace(ret=taken)
@@ -73,6 +79,7 @@ class FakeSoapy:
         self.devices: list[FakeDevice] = []
         self.there: deque[int] = deque()
         self.refuse = self.broken = ""
+        self.rate_hz = 1e6
 
     def Device(self, args: str) -> FakeDevice:
         if self.refuse:
@@ -80,7 +87,7 @@ class FakeSoapy:
         if self.devices and self.devices[-1].alive:  # as SoapySDR does with a device that anything still refers to
             return self.devices[-1]
         self.devices.append(FakeDevice(self.there))
-        self.devices[-1].broken = self.broken
+        self.devices[-1].broken, self.devices[-1].rate_hz = self.broken, self.rate_hz
         return self.devices[-1]
 
     def setLogLevel(self, _: int) -> None: ...

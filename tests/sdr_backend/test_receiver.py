@@ -26,14 +26,13 @@ FRAME, COUNT = LAYOUT.frame_samples, LAYOUT.subcarriers
 CF32 = 4e-7
 
 
-def frame(epoch: int, pilot: int = 0, pilots: int = 1) -> Samples:
-    return Modulator(LAYOUT).frame(Tag.of(epoch, pilot, pilots))
+def frame(epoch: int, pilot: int = 0, pilots: int = 1, stretch: int = 0) -> Samples:
+    return Modulator(LAYOUT).frame(Tag.of(epoch, pilot, pilots, stretch))
 
 
-def listener(flush_samples: int = 0, frame_delay_samples: int | None = None) -> BurstListener:
-    return BurstListener(
-        LAYOUT, OfdmOptions(radio="none", flush_samples=flush_samples, frame_delay_samples=frame_delay_samples)
-    )
+def listener(flush_samples: int = 0, frame_delay_samples: int | None = None, stretch: int = 0) -> BurstListener:
+    options = OfdmOptions(radio="none", flush_samples=flush_samples, frame_delay_samples=frame_delay_samples)
+    return BurstListener(LAYOUT, options, stretch)
 
 
 def heard(ear: BurstListener, samples: Samples, wanted: int, first: int = 0) -> list[tuple[int, ComplexArray]]:
@@ -92,8 +91,25 @@ def test_bursts_beside_the_frames_that_are_counted_are_none() -> None:
     ear = listener(frame_delay_samples=0)
     strays = np.concatenate([silence()[: FRAME // 2], frame(7), frame(7), frame(7), silence()])
     assert heard(ear, strays, 7) == []
-    assert ear.counters["moved_frames"] == 1
-    assert [epoch for epoch, _ in heard(ear, np.concatenate([frame(7), silence()]), 7, 100 * FRAME)] == [7]
+    assert (ear.counters["moved_frames"], ear.moved_to) == (1, 0)
+    assert heard(ear, np.concatenate([frame(7), silence()]), 7, 100 * FRAME) == [], "the radio is to be opened anew"
+
+
+def test_known_frames_hold_for_the_stretch_that_was_heard_before_the_radio_was_opened_alone() -> None:
+    ear = listener(frame_delay_samples=0)
+    late = np.concatenate([silence()[:100], frame(7, stretch=3), silence()])  # less than a prefix: no stray
+    assert heard(ear, late, 7) == []
+    assert ear.moved_to == 3
+    again = listener(frame_delay_samples=0, stretch=3)
+    assert [epoch for epoch, _ in heard(again, np.concatenate([frame(7, stretch=3), silence()]), 7)] == [7]
+
+
+def test_pilots_of_two_stretches_are_never_put_together() -> None:
+    parts = [frame(7, 0, 2), silence()[:100], frame(7, 1, 2, 1), frame(7, 0, 2, 1), frame(7, 1, 2, 1), silence()]
+    ear = listener()
+    (found,) = heard(ear, np.concatenate(parts), 7)
+    # frames are taken anew from the next burst: without the 100 samples, which would turn the first pilot's half
+    np.testing.assert_allclose(found[1], np.ones(COUNT), rtol=0, atol=CF32)
 
 
 async def received(context: ReceiverContext, epoch: int) -> tuple[int, ComplexArray]:

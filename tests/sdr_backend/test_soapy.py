@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from sdr_backend.radio import LateError, RadioError
 from sdr_backend.soapy import SoapyRadio
 from sdr_backend.soapy_binding import soapy_binding
 from sdr_backend.soapy_feeder import JUMP
-from tests.sdr_backend.fake_soapy import NOT_SUPPORTED, OVERFLOW, FakeSoapy
+from tests.sdr_backend.fake_soapy import NOT_SUPPORTED, OVERFLOW, FakeDevice, FakeSoapy
 from tests.sdr_backend.keeping import Keep
 
 PATIENCE_S = 20.0
@@ -101,10 +102,11 @@ def test_error_of_a_read_counts_as_silence(binding: FakeSoapy, kept: Keep) -> No
 def test_short_writes_are_gone_on_with_and_a_burst_stands_at_its_index(binding: FakeSoapy, kept: Keep) -> None:
     radio = kept(opened(receive=False))
     sent = np.arange(1, 2501).astype(np.complex64)
-    stretch = 0
+    stretch, at = -1, 0
     while stretch != radio.stretch:  # a busy machine may be too late, and what was to be sent is not
         stretch = radio.stretch
-        at = radio.transmit(sent, radio.transmitted + 250_000)  # a quarter of a second
+        with suppress(LateError):
+            at = radio.transmit(sent, radio.transmitted + 250_000)  # a quarter of a second
         assert radio.drain(PATIENCE_S)
     written = np.concatenate(binding.devices[0].written)
     first = at % JUMP  # what lies between two stretches is not written
@@ -114,8 +116,9 @@ def test_short_writes_are_gone_on_with_and_a_burst_stands_at_its_index(binding: 
 
 
 def test_flush_throws_away_what_has_waited_however_much(binding: FakeSoapy, kept: Keep) -> None:
+    binding.rate_hz = 1e5  # which this thread outruns on a busy machine too
     radio = kept(opened())
-    binding.there.extend([1024] * 3000)  # three seconds at 1 MS/s
+    binding.there.extend([1024] * 3000)
     radio.flush()
     assert sum(binding.there) < 100 * 1024
     while radio.receive(1024, 0.0).samples.size:
@@ -180,3 +183,63 @@ def test_binding_of_another_interpreter_is_none(tmp_path: Path, monkeypatch: pyt
 def test_binding_of_the_system_leaves_numpy_as_it_is() -> None:
     assert "dist-packages" not in str(np.__file__)
     assert not any("dist-packages" in path for path in sys.path)
+
+
+def held_up(device: FakeDevice) -> None:
+    """Have calls of the device last longer than it is fed ahead and holds what it receives."""
+    device.flows.clear()
+    threading.Event().wait(0.3)
+    device.flows.set()
+
+
+def test_device_that_was_fed_too_late_begins_a_new_stretch_and_sends_no_burst_as_a_whole(
+    binding: FakeSoapy, kept: Keep
+) -> None:
+    radio = kept(opened(receive=False, patience_s=5.0))
+    binding.devices[0].flows.clear()
+    before, at = radio.stretch, radio.transmit(np.ones(2000, np.complex64))
+    held_up(binding.devices[0])
+    until_s = time.monotonic() + PATIENCE_S
+    while radio.stretch == before:
+        assert time.monotonic() < until_s
+        radio.drain(0.01)
+    with pytest.raises(LateError):
+        radio.transmit(np.ones(1, np.complex64), at)
+    assert np.count_nonzero(np.concatenate(binding.devices[0].written)) < 2000
+
+
+def test_stretches_are_told_apart_when_a_process_begins_again(
+    binding: FakeSoapy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stretches = []
+    for began_s in (1000.0, 1003.0):
+        monkeypatch.setattr(time, "time", lambda began_s=began_s: began_s)
+        radio = opened(receive=False, ahead_s=5.0)
+        stretches.append(radio.stretch)
+        radio.close()
+    assert stretches[0] != stretches[1]
+    assert 0 not in stretches
+
+
+def test_device_that_was_not_read_for_longer_than_it_holds_has_lost_nobody_knows_what(
+    binding: FakeSoapy, kept: Keep
+) -> None:
+    radio = kept(opened(transmit=False, holds_s=0.1, patience_s=5.0))
+    held_up(binding.devices[0])
+    binding.there.append(8)
+    block = radio.receive(8, PATIENCE_S)
+    assert (block.samples.size, block.broken) == (8, True)
+
+
+def test_device_whose_streams_begin_with_a_trigger_is_opened_anew_for_a_loss_and_counted_from_there(
+    binding: FakeSoapy, kept: Keep
+) -> None:
+    radio = kept(opened(transmit=False, counted=1000, patience_s=5.0))
+    binding.there.append(8)
+    radio.receive(8, PATIENCE_S)
+    binding.there.append(OVERFLOW)
+    while len(binding.devices) == 1:
+        radio.receive(8, 0.05)
+    binding.there.append(8)
+    block = radio.receive(8, PATIENCE_S)
+    assert (block.first_index, block.broken) == (1000, True)
