@@ -252,11 +252,15 @@ class Lab:
         mark = str(self.folder)
         return [pid for pid, words in command_lines() if module in [*words[1:], ""] and concerns(pid, words, mark)]
 
-    def kill_one(self, module: str, *words: str) -> None:
-        """Kill the one process of a module in this folder whose command line holds these words."""
+    def one(self, module: str, *words: str) -> int:
+        """Return the one process of a module in this folder whose command line holds these words."""
         ours = {*self.alive(module)}
         (pid,) = [pid for pid, found in command_lines() if pid in ours and {*words} <= {*found}]
-        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def kill_one(self, module: str, *words: str) -> None:
+        """Kill that process."""
+        os.kill(self.one(module, *words), signal.SIGKILL)
 
 
 def command_lines() -> Iterator[tuple[int, list[str]]]:

@@ -12,8 +12,10 @@ from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import ROOT, Lab, Process, Record, fixes, merged
 
 FULL = ROOT / "deploy" / "testbeds" / "gnuradio.yaml"
+SOAPY = ROOT / "deploy" / "testbeds" / "soapy.yaml"
 GNURADIO_MODULE = str(ROOT / "sdr_backend" / "peers" / "gnuradio_channel.py")
 NUMPY_MODULE = "sdr_backend.peers.numpy_channel"
+RED_PITAYA_MODULE = "sdr_backend.peers.red_pitaya_channel"
 #: An eighth of the band and of the array, so that delay lines stay shorter than half a symbol. Frames are 7.5 symbols. Taps are
 #: late by 76 samples of the delay lines and 26 for tails, a channel program by 37 as the file says less 3 of a resampler.
 SMALL: Mapping[str, object] = {
@@ -22,14 +24,25 @@ SMALL: Mapping[str, object] = {
     "emulator": {
         "users": {"ue-1": {"range_m": 8.0, "angle_deg": 5.0}, "ue-2": {"range_m": 12.0, "angle_deg": -32.0}},
     },
-    "sdr_backend": {"radio": {"options": {"stride": 1920}}},
     "ue_agent": {"options": {"counted": 1920, "frame_delay_samples": 76 + 26 + 37 - 3}},
 }
+#: What the drivers call the length of a frame.
+FRAMES = {"red_pitaya": "counted", "numpy": "stride", "gnuradio": "stride"}
+
+
+def small(program: str) -> dict[str, object]:
+    """Return the changes that make a shipped testbed a small one."""
+    return {**SMALL, "sdr_backend": {"radio": {"options": {FRAMES[program]: 1920}}}}
 
 
 def require_gnuradio() -> None:
     """Skip where the system's interpreter has no GNU Radio."""
-    section = read_testbed(FULL).file.sdr
+    require(FULL)
+
+
+def require(file: Path) -> None:
+    """Skip where what a testbed sends its samples through is not installed."""
+    section = read_testbed(file).file.sdr
     assert section is not None
     if (reason := absence(section)) is not None:
         pytest.skip(reason)
@@ -38,7 +51,8 @@ def require_gnuradio() -> None:
 def samples_lab(lab_of: LabFactory, program: str, *changes: Mapping[str, object]) -> tuple[Lab, Path]:
     """Return a folder for processes, and a testbed file in it, as shipped but for changes; none of them sends by hand."""
     lab = lab_of(ues=0)
-    values = yaml.safe_load(FULL.read_text(encoding="utf-8"))
+    shipped = SOAPY if program == "red_pitaya" else FULL
+    values = yaml.safe_load(shipped.read_text(encoding="utf-8"))
     for change in changes:
         users = change.get("emulator", {})
         if isinstance(users, Mapping) and "users" in users:
@@ -60,4 +74,17 @@ def count_of(process: Process) -> int:
     return process.errors.count(" fix ")
 
 
-__all__ = ["FULL", "GNURADIO_MODULE", "NUMPY_MODULE", "SMALL", "error_m", "fixes", "require_gnuradio", "samples_lab"]
+__all__ = [
+    "FULL",
+    "GNURADIO_MODULE",
+    "NUMPY_MODULE",
+    "RED_PITAYA_MODULE",
+    "SOAPY",
+    "count_of",
+    "error_m",
+    "fixes",
+    "require",
+    "require_gnuradio",
+    "samples_lab",
+    "small",
+]

@@ -13,11 +13,11 @@ from tests.qualification.processes import Lab, merged, wait_until
 from tests.qualification.samples import (
     FULL,
     GNURADIO_MODULE,
-    SMALL,
     count_of,
     error_m,
     require_gnuradio,
     samples_lab,
+    small,
 )
 
 pytestmark = [pytest.mark.requirement("the same controller locates users over samples"), pytest.mark.long]
@@ -139,7 +139,7 @@ def test_run_survives_the_death_of_channel_program_and_radio(lab_of: LabFactory,
     changes = {
         "controller": {"rounds": rounds, "request_deadline_s": 1.0, "rejoin_s": 30.0, "retries": 20},
     }
-    lab, file = samples_lab(lab_of, "gnuradio", SMALL, changes)
+    lab, file = samples_lab(lab_of, "gnuradio", small("gnuradio"), changes)
     process = lab.command("run", str(file), "--json")
     wait_until(lambda: count_of(process) >= 4, "the first fixes", 60)
     lab.kill_one(*words)
