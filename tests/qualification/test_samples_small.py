@@ -22,7 +22,7 @@ from tests.qualification.samples import (
 
 pytestmark = pytest.mark.requirement("the same controller locates users over samples")
 
-ROUNDS, SOAPY_ROUNDS = 25, 10
+ROUNDS, SOAPY_ROUNDS = 25, 6
 HELD_S = 1.5
 # The Cramer-Rao bounds of 64 elements over 0.75 GHz at 27 dB are 2 and 3 mm; tails of the taps and the echo, both 30 to 40 dB
 # below, move a fix by as much again. A beam of another setting is off by metres, one sample of delay by 0.4 m.
