@@ -17,8 +17,8 @@ async def serve(port: int, on_ready: Callable[[int], None]) -> None:
     device = RedPitaya()
     server, bound = await device.listen(port)
 
-    def step(count: int) -> None:
-        device.heard(device.taken(count), 0)
+    def step(count: int, at_s: float) -> None:
+        device.heard(device.taken(count, at_s), 0)
 
     async with server:
         on_ready(bound)

@@ -88,10 +88,10 @@ class ChannelProgram:
         for receiver in self._receivers.values():
             receiver.send_away()
 
-    def _step(self, count: int) -> None:
+    def _step(self, count: int, at_s: float) -> None:
         self._apply_change()
         first = self._transmitter.sent
-        samples = self._transmitter.taken(count)
+        samples = self._transmitter.taken(count, at_s)
         begin = self._begin(first)
         for ue, receiver in self._receivers.items():
             receiver.heard(self._channels[ue].passed(samples), begin)

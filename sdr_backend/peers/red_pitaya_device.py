@@ -29,6 +29,7 @@ SEGMENT_BYTES = 1460  # of larger ones a reader that takes all or nothing may st
 WORD = struct.Struct("<I")
 WAITING_BYTES = 1 << 22  # of what is transmitted ahead of time; then TCP holds the sender
 UNHEARD_BYTES = 1 << 25  # of what a receiver has not taken
+TURNS = 3  # of the event loop, after which what the kernel had is with those who wait for it
 TICK_S = 0.004
 CATCH_UP_S = 1.0  # a device has no pauses: what is missed when the machine is busy is made up for
 
@@ -51,6 +52,7 @@ class RedPitaya:
         self.on_transmitter: Callable[[], None] = lambda: None  # called when another one connects
         self._waiting: deque[tuple[Samples, bool]] = deque()
         self._waiting_samples, self._loud_parts = 0, 0
+        self._is_empty, self._came_s = True, 0.0  # the time of the first samples after it ran empty
         self._room = asyncio.Event()
         self._transmitter: socket.socket | None = None
         self._listener: asyncio.StreamWriter | None = None
@@ -76,12 +78,20 @@ class RedPitaya:
 
     async def filled(self, count: int) -> None:
         """Wait until so many samples wait, or no more have come."""
-        while self._waiting_samples < count and self._unread_bytes():  # noqa: ASYNC110 - the kernel does not tell
+        quiet = 0
+        while self._waiting_samples < count and quiet < TURNS:
+            quiet = 0 if self._unread_bytes() else quiet + 1
             await asyncio.sleep(0)
 
-    def taken(self, count: int) -> Samples:
-        """Return the next samples on the air, ``(sample,)``, zeros from where none wait."""
+    def taken(self, count: int, at_s: float) -> Samples:
+        """Return the samples that are on the air from this time on, ``(sample,)``, zeros from where none wait.
+
+        A device that makes up for lost time looks back: after it ran empty, what has come since is on the air no earlier than
+        it came.
+        """
         samples: Samples = np.zeros(count, dtype=np.complex64)
+        if at_s < self._came_s:
+            return samples
         done = 0
         while self._waiting and done < count:
             part, is_loud = self._waiting.popleft()
@@ -96,6 +106,7 @@ class RedPitaya:
         if not self._is_full():
             self._room.set()
         self.sent += done
+        self._is_empty = done < count
         return samples
 
     def heard(self, samples: Samples, begin: int | None) -> None:
@@ -151,6 +162,7 @@ class RedPitaya:
     async def _transmitted(self, reader: asyncio.StreamReader, connection: socket.socket) -> None:
         self._waiting.clear()
         self._waiting_samples = self._loud_parts = self.sent = 0
+        self._is_empty = True
         self._transmitter = connection
         self.on_transmitter()
         try:
@@ -171,13 +183,15 @@ class RedPitaya:
     def _wait_for_the_air(self, part: Samples) -> None:
         if part.size:
             is_loud = bool(part.any())
+            if self._is_empty:
+                self._is_empty, self._came_s = False, asyncio.get_running_loop().time()
             self._waiting.append((part, is_loud))
             self._waiting_samples += part.size
             self._loud_parts += is_loud
 
 
-async def radiate(device: RedPitaya, control: Role, step: Callable[[int], None]) -> None:
-    """Pass on what is due by a device's sample clock, for ever; `step` is told how many samples.
+async def radiate(device: RedPitaya, control: Role, step: Callable[[int, float], None]) -> None:
+    """Pass on what is due by a device's sample clock, for ever; `step` is told how many samples, from when on.
 
     What is missed while the machine is busy is made up for in small portions, so that a device never runs empty of samples that
     have come and were not looked at.
@@ -191,6 +205,6 @@ async def radiate(device: RedPitaya, control: Role, step: Callable[[int], None])
         while (late_s := clock() - due_s) >= TICK_S / 2:
             count = int(min(late_s, 2 * TICK_S) * rate_hz)
             await device.filled(count)
-            step(count)
+            step(count, due_s)
             due_s += count / rate_hz
             await asyncio.sleep(0)  # connections are looked at
