@@ -32,7 +32,10 @@ FRAMES = {"red_pitaya": "counted", "numpy": "stride", "gnuradio": "stride"}
 
 def small(program: str) -> dict[str, object]:
     """Return the changes that make a shipped testbed a small one."""
-    return {**SMALL, "sdr_backend": {"radio": {"options": {FRAMES[program]: 1920}}}}
+    changes = {**SMALL, "sdr_backend": {"radio": {"options": {FRAMES[program]: 1920}}}}
+    if program == "red_pitaya":  # whose users have devices by name
+        changes["sdr"] = {"receive": {"ue-2": "tcp://127.0.0.1:5778"}}
+    return changes
 
 
 def require_gnuradio() -> None:
