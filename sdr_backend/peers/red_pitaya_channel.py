@@ -92,16 +92,9 @@ class ChannelProgram:
         self._apply_change()
         first = self._transmitter.sent
         samples = self._transmitter.taken(count, at_s)
-        begin = self._begin(first)
+        begin = begin_of(first, self._transmitter.sent, self._stride) if self._transmitter.is_fed else 0
         for ue, receiver in self._receivers.items():
             receiver.heard(self._channels[ue].passed(samples), begin)
-
-    def _begin(self, first: int) -> int | None:
-        """Return which of the samples taken last a receiver may begin with; any, as long as nobody transmits."""
-        if not self._transmitter.is_fed:
-            return 0
-        begin = (EARLY_SAMPLES - first) % self._stride
-        return begin if first + begin < self._transmitter.sent else None
 
     def _apply_change(self) -> None:
         self._silent_steps = self._silent_steps + 1 if self._transmitter.is_silent else 0
@@ -114,6 +107,12 @@ class ChannelProgram:
                 channel.change(_complex(change.taps[ue]), echoes, change.noise_rms[ue], change.offset_cycles)
         self._change = None
         change.done.set()
+
+
+def begin_of(first: int, end: int, stride: int) -> int | None:
+    """Return which of the samples of these indices a receiver may begin with, or none."""
+    begin = (EARLY_SAMPLES - first) % stride
+    return begin if first + begin < end else None
 
 
 def _complex(binary: Binary) -> ComplexArray:

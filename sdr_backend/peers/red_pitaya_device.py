@@ -56,7 +56,7 @@ class RedPitaya:
         self._room = asyncio.Event()
         self._transmitter: socket.socket | None = None
         self._listener: asyncio.StreamWriter | None = None
-        self._has_begun = False  # to give samples to that listener
+        self.has_begun = False  # to give samples to that listener
 
     async def listen(self, port: int) -> tuple[asyncio.Server, int]:
         """Listen on the loopback interface; return the server and its port, which is the system's choice if it was 0."""
@@ -112,10 +112,10 @@ class RedPitaya:
     def heard(self, samples: Samples, begin: int | None) -> None:
         """Give samples, ``(sample,)``, to who listens, who begins with this one of them, or with none of them yet."""
         listener = self._listener
-        if listener is None or (not self._has_begun and begin is None):
+        if listener is None or (not self.has_begun and begin is None):
             return
-        first = 0 if self._has_begun else begin
-        self._has_begun = True
+        first = 0 if self.has_begun else begin
+        self.has_begun = True
         if listener.transport.get_write_buffer_size() < UNHEARD_BYTES:
             listener.write(samples[first:].astype(WIRE, copy=False).tobytes())
 
@@ -143,7 +143,7 @@ class RedPitaya:
                 case Role.TRANSMIT:
                     await self._transmitted(reader, writer.get_extra_info("socket"))
                 case Role.RECEIVE:
-                    self._listener, self._has_begun = writer, False
+                    self._listener, self.has_begun = writer, False
                     await reader.read()  # until it leaves
         except (ValueError, asyncio.IncompleteReadError, ConnectionError) as error:
             logger.debug("a connection ended: %s", error)
