@@ -57,6 +57,23 @@ MISTAKES_WITH_SAMPLES: dict[str, tuple[Mapping[str, object], str]] = {
         {"sdr": {**SAMPLES, "receive": "ipc:///heard"}},
         r'sdr\.receive: expected \{ue\} for the name of each UE, got "ipc:///heard"',
     ),
+    "no device": (
+        {
+            "sdr": {
+                **SAMPLES,
+                "program": "red_pitaya",
+                "transmit": "tcp://127.0.0.1:5755",
+                "receive": {"ue-1": "tcp://127.0.0.1:5756"},
+            },
+            "sdr_backend": {"radio": {"driver": "soapy"}},
+            "ue_agent": {"receiver": "ofdm"},
+        },
+        r"sdr\.receive: expected a device for each of the emulator's users, got none for ue-2",
+    ),
+    "devices elsewhere": (
+        {"sdr": {**SAMPLES, "program": "red_pitaya", "receive": {"ue-1": "tcp://127.0.0.1:5756"}}},
+        r"sdr\.transmit: expected tcp://127\.0\.0\.1:port, where devices of software are, got .ipc:///\{ue\}\.sent",
+    ),
     "no radio": ({"sdr": SAMPLES}, r"sdr_backend\.radio: expected a value, got nothing"),
     "other frames": (
         {
