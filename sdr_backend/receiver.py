@@ -191,6 +191,7 @@ class BurstListener:
 
     def _move(self, stretch: int) -> None:
         """Trust no frame any more; those that are not known are taken from the next burst."""
+        logger.info("frames have moved: from stretch %d to %d", self._stretch, stretch)
         self._assembly.forget()
         if self._options.frame_delay_samples is None:
             self._stretch = stretch

@@ -1,6 +1,6 @@
 """What a SoapySDR device transmits, handed on by a thread of its own without end, zeros where nothing is to be sent (shell).
 
-The device is fed a little ahead of this machine's clock. Where that was too late by this clock, the device may have run empty,
+The device is fed a little ahead of this machine's clock. Where more than half of that was lost, the device may have run empty,
 and all that follows is late by nobody knows what: a new stretch of the counter begins, and what is left of bursts of the old
 one is not sent, so that none is heard as a whole at a time that it does not belong to.
 """
@@ -74,10 +74,8 @@ class Feeder:
         while not self._device.closing.is_set():
             with self._changed:
                 count = WRITE
-                if (
-                    not self._is_running
-                ):  # zeros at once for half of the way ahead, so that a hiccup now is not too late
-                    self._due_s, count = time.monotonic(), max(WRITE, self._ahead_samples // 2)
+                if not self._is_running:  # zeros at once, all the way ahead
+                    self._due_s, count = time.monotonic(), max(WRITE, self._ahead_samples)
                 empty_s, is_burst = self._due_s, not self._schedule.empty
                 samples = self._schedule.take(count)
                 self._due_s += count / self._device.rate_hz
@@ -88,25 +86,21 @@ class Feeder:
             self._device.closing.wait(max(0.0, self._due_s - time.monotonic() - self._options.ahead_s))
 
     def _look_back(self, empty_s: float) -> None:
-        """Begin a new stretch if what was handed on came when the device had nothing any more, or was opened anew."""
+        """Begin a new stretch if the device had not enough left when this was handed on, or was opened anew."""
+        counted = max(1, self._options.counted)
         if self._lives != self._device.lives:
             self._lives = self._device.lives
-            self._schedule.position += self._to_trigger()
-            self._begin_stretch()
-        elif self._is_running and time.monotonic() > empty_s:
-            self._begin_stretch()
+            self._begin_stretch(JUMP + -(self._schedule.position + JUMP) % counted)  # streams begin with such an index
+        elif self._is_running and time.monotonic() > empty_s - self._options.ahead_s / 2:  # it is not there at once
+            self._begin_stretch(JUMP + -JUMP % counted)
         else:
             self._is_running = True
 
-    def _to_trigger(self) -> int:
-        """Return how many samples it is to the next one with which streams may begin."""
-        return -self._schedule.position % self._options.counted if self._options.counted else 0
-
-    def _begin_stretch(self) -> None:
+    def _begin_stretch(self, jump: int) -> None:
         with self._changed:
+            self._stretch += 1  # first: whoever sees an index of the new stretch sees its number too
             self._schedule.clear()
-            self._schedule.position += -(-JUMP // max(1, self._options.counted)) * max(1, self._options.counted)
-            self._stretch += 1
+            self._schedule.position += jump
             self._is_running = False
             self._changed.notify_all()
 
