@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.records import Record
-from bs_controller.sweeps import Answer, Localization
+from bs_controller.sweeps import Answer, Measurement
 from protocol.messages import Message
 
 Samples = npt.NDArray[np.complexfloating] | npt.NDArray[np.float64]
@@ -26,7 +26,7 @@ class Advance:
     """Command: run the UE's scheme one step with this answer (none at its start) and hand the result to `stepped`."""
 
     ue: str
-    localization: Localization
+    localization: Measurement
     answer: Answer | None
     heavy: bool
 

@@ -1,6 +1,6 @@
 """The `controller` section of the testbed file."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -9,6 +9,18 @@ from protocol.config import Section
 from protocol.messages import PeerName
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
+
+
+class CalibrationSection(Section, frozen=True):
+    """Which calibration of the front end is taken off every setting: a file, seen from the testbed file.
+
+    One that is stale, or of another front end, is refused, or used with a warning if `stale` says so. `paths` says whether
+    the delays of users' paths are taken off what they report; ignore them where clocks begin anew with each connection.
+    """
+
+    file: Annotated[str, Meta(min_length=1)]
+    stale: Literal["refuse", "warn"] = "refuse"
+    paths: Literal["apply", "ignore"] = "apply"
 
 
 class ControllerSection(Section, frozen=True):
@@ -29,6 +41,7 @@ class ControllerSection(Section, frozen=True):
     heartbeat_s: Seconds = 0.5
     liveness_s: Seconds = 2.0
     record_samples: bool = True
+    calibration: CalibrationSection | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.ues)) != len(self.ues):

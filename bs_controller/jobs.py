@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from bs_controller.sweeps import Answer, Fix, Localization, Request, Scheme
+from bs_controller.sweeps import Answer, Fix, Measurement, Request, Scheme
 
 
 class Stage(Enum):
@@ -73,7 +73,7 @@ class Job:
     absent_since_s: float | None = None
     stage: Stage = Stage.DONE
     at: int = -1
-    localization: Localization | None = None
+    localization: Measurement | None = None
     request: Request | None = None
     step: int = 0
     attempts: int = 0
@@ -168,21 +168,26 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A scheme that only measures has all its answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
     """A scheme's step raised."""
 
     text: str
 
 
-StepResult = Wanted | Found | Broken
+StepResult = Wanted | Found | Measured | Broken
 
 
-def step(localization: Localization, answer: Answer | None) -> StepResult:
+def step(localization: Measurement, answer: Answer | None) -> StepResult:
     """Run a scheme to its next request or to its end; an error of the scheme is a result, not an error of the run."""
     try:
         return Wanted(request=next(localization) if answer is None else localization.send(answer))
     except StopIteration as end:
-        return Found(fix=end.value)
+        return Measured() if end.value is None else Found(fix=end.value)
     except MemoryError:
         raise  # no fault of the scheme's
     except Exception as error:  # the scheme's edge: whatever it was, a UE left waiting would hold up all others

@@ -1,15 +1,17 @@
 """The controller's process: joins control link, rules, schemes and recorder (shell, no formula)."""
 
 import asyncio
+import datetime
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bs_controller.calibration.chosen import Chosen, chosen_calibration
 from bs_controller.commands import Advance, Command, Keep, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import StepResult, step
@@ -23,7 +25,7 @@ from protocol.config import LoadedTestbed, facts, resolved
 from protocol.hub import Admission
 from protocol.keys import CONTROLLER, RADIO, server_keys
 from protocol.links import HubLink
-from protocol.messages import Role
+from protocol.messages import Hello, RadioCapabilities, Role
 from protocol.session import Closed, Event, Faulted, Heard, Opened
 from protocol.shell import metrics_served, serve_testbed
 from protocol.versions import versions
@@ -36,6 +38,7 @@ STOPPED = 130
 
 #: Called with each record once it is on disk, or with False when it could not be written.
 OnRecord = Callable[[Record, bool], None]
+Change = Callable[[LoadedTestbed], LoadedTestbed]
 
 
 @dataclass(slots=True)
@@ -80,6 +83,7 @@ class ControllerProcess:
         self._section = loaded.section("controller", ControllerSection)
         shared = facts(loaded.file)
         self._loop = asyncio.get_running_loop()
+        self._calibration = chosen_calibration(loaded, shared, datetime.datetime.now(datetime.UTC))
         self._schemes: list[Scheme] = [scheme_from_options(options, shared) for options in self._section.schemes]
         admission = Admission(
             facts=shared,
@@ -87,21 +91,54 @@ class ControllerProcess:
             heartbeat_s=self._section.heartbeat_s,
             liveness_s=self._section.liveness_s,
         )
-        self._run = Run(shared, self._section, self._schemes, time.monotonic(), patient=patient)
+        correction = None if self._calibration is None else self._calibration.correction
+        self._run = Run(shared, self._section, self._schemes, time.monotonic(), patient=patient, correction=correction)
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="scheme")
         self._finished = asyncio.Event()
         self._busy = self._prepared = False
         control = loaded.file.links.control
         self._hub = HubLink(control, admission, self._on_event, keys=server_keys(loaded, control, CONTROLLER, Role))
         try:  # only now: a controller that cannot bind leaves its run directory as it was
-            run_directory = RunDirectory.create(directory, config_text=resolved(loaded), start=_start(loaded))
+            run_directory = RunDirectory.create(
+                directory,
+                config_text=resolved(loaded),
+                start=_start(loaded),
+                calibration_text=None if self._calibration is None else self._calibration.calibration.text(),
+            )
         except RecordingError:
             self._hub.close("nothing can be recorded")
             raise
         recorder = Recorder(run_directory, call_soon=self._loop.call_soon_threadsafe, on_failure=self._recording_failed)
         self._ledger = _Ledger(recorder, on_record)
+        self._note_calibration()
         self._metrics = metrics
         metrics.read = self.readings
+
+    def _note_calibration(self) -> None:
+        if self._calibration is None:
+            return
+        logger.info("calibration %s of %s", self._calibration.path, self._calibration.calibration.measured_utc)
+        self._warn_of(self._calibration, self._calibration.warnings)
+        self._ledger.append(Keep(record=self._calibration.record(), samples={}))
+
+    def _warn_of(self, calibration: Chosen, complaints: Sequence[str]) -> None:
+        for complaint in complaints:
+            logger.warning("calibration %s is used all the same: %s", calibration.path, complaint)
+
+    def _fits_the_calibration(self, hello: Hello) -> bool:
+        """Return whether the calibration may be used on this radio; if not, the run is over."""
+        if self._calibration is None or not isinstance(hello.capabilities, RadioCapabilities):
+            return True
+        complaints, forbidden = self._calibration.complaints_of(hello.capabilities.front_end)
+        if not complaints:
+            return True
+        if forbidden:
+            logger.error("calibration %s is of another front end: %s", self._calibration.path, "; ".join(complaints))
+            self._finished.set()
+            return False
+        self._warn_of(self._calibration, complaints)
+        self._ledger.append(Keep(record={**self._calibration.record(), "warnings": complaints}, samples={}))
+        return True
 
     def _recording_failed(self, error: RecordingError) -> None:
         self._ledger.failed(error)
@@ -217,7 +254,8 @@ class ControllerProcess:
         match event:
             case Opened():
                 logger.info("%s joined", event.name)
-                self._run.peer_opened(event.hello, now_s)
+                if self._fits_the_calibration(event.hello):
+                    self._run.peer_opened(event.hello, now_s)
             case Closed():
                 logger.info("%s left: %s", event.name, event.reason)
                 self._run.peer_closed(event.name, event.reason, now_s)
@@ -276,7 +314,10 @@ def _start(loaded: LoadedTestbed) -> dict[str, object]:
     return {"name": loaded.file.name, "digest": facts(loaded.file).digest(), "versions": versions()}
 
 
-async def _serve(loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *, patient: bool) -> int:
+async def _serve(
+    loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *, patient: bool, changed: Change | None = None
+) -> int:
+    loaded = loaded if changed is None else changed(loaded)
     metrics = RunMetrics()
     async with AsyncExitStack() as stack:
         try:
@@ -291,7 +332,15 @@ async def _serve(loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *,
         return 0 if await process.run() else 1
 
 
-def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool, quiet: bool = False) -> int:
+def main(
+    path: Path,
+    directory: Path,
+    on_record: OnRecord,
+    *,
+    patient: bool,
+    quiet: bool = False,
+    changed: Change | None = None,
+) -> int:
     """Carry out one run of a testbed file and record it in `directory`; return the exit status.
 
     Parameters
@@ -300,6 +349,8 @@ def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool, qui
         Called with each record, and whether it is on disk.
     patient
         Wait for ever for peers that never came, as suits a controller that a person started by hand.
+    changed
+        Makes of the testbed file what is run, if that is not the file itself.
     """
-    serve = partial(_serve, directory=directory, on_record=on_record, patient=patient)
+    serve = partial(_serve, directory=directory, on_record=on_record, patient=patient, changed=changed)
     return serve_testbed("controller", path, serve, run_directory=directory, quiet=quiet, stopped=STOPPED)

@@ -75,6 +75,12 @@ def fix_record(job: Job, fix: Fix, now_s: float) -> Record:
     }
 
 
+def measured_record(job: Job) -> Record:
+    """Return the record of a scheme that has measured what it was to measure, and finds nothing."""
+    scheme, number = job.plan.label, job.plan.round
+    return {"kind": "measured", "ue": job.ue, "scheme": scheme, "round": number, "epochs": list(job.epochs)}
+
+
 def found_record(fix: Fix) -> Record:
     """Return what a scheme found, without who was located and how long it took."""
     return {

@@ -11,11 +11,12 @@ import numpy as np
 
 from bs_controller import records
 from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
+from bs_controller.calibration.correction import Correction
 from bs_controller.commands import Advance, Command, Keep, Samples, Send
 from bs_controller.config import ControllerSection
-from bs_controller.jobs import Broken, Found, Job, Plans, Reason, Stage, StepResult, Wanted
+from bs_controller.jobs import Broken, Found, Job, Measured, Plans, Reason, Stage, StepResult, Wanted
 from bs_controller.records import Record
-from bs_controller.sweeps import Answer, Localization, Scheme, Sounding, Sweep
+from bs_controller.sweeps import Answer, Measurement, Scheme, Sounding, Sweep
 from bs_controller.transmission import Transmission, message_for
 from protocol import messages as msg
 from protocol.errors import PeerFaultError
@@ -30,12 +31,20 @@ class Run:
     """The state of a run; feed it events, then carry out the commands that `take` returns."""
 
     def __init__(
-        self, facts: TestbedFacts, section: ControllerSection, schemes: Sequence[Scheme], now_s: float, *, patient: bool
+        self,
+        facts: TestbedFacts,
+        section: ControllerSection,
+        schemes: Sequence[Scheme],
+        now_s: float,
+        *,
+        patient: bool,
+        correction: Correction | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.finished = False
         self._facts = facts
         self._section = section
+        self._correction = correction
         self._began_s = now_s
         self._patient = patient  # wait for ever for peers that never came
         self._kinds: dict[str, tuple[msg.FeedbackKind, ...]] = {}
@@ -112,7 +121,7 @@ class Run:
             heavy = job.plan.scheme.heavy and answer is not None
             self._commands.append(Advance(ue=job.ue, localization=job.localization, answer=answer, heavy=heavy))
 
-    def stepped(self, ue: str, localization: Localization, result: StepResult, now_s: float) -> None:
+    def stepped(self, ue: str, localization: Measurement, result: StepResult, now_s: float) -> None:
         """Take the result of a scheme's step; that of a localization given up meanwhile is ignored."""
         job = self._jobs[ue]
         if job.localization is not localization or job.abandoned is not None:
@@ -123,6 +132,9 @@ class Run:
                 self._require_kind(job, now_s)
             case Found():
                 self._keep(records.fix_record(job, result.fix, now_s), now_s)
+                self._begin(job, now_s)
+            case Measured():
+                self._keep(records.measured_record(job), now_s)
                 self._begin(job, now_s)
             case Broken():
                 self._fail(job, Reason.SCHEME_FAILED, result.text, now_s)
@@ -176,7 +188,9 @@ class Run:
         assert request is not None and self._limits is not None  # noqa: S101, PT018 - PENDING and a radio imply both
         self._epoch += 1
         try:
-            message = message_for(self._epoch, first.ue, request, self._facts, self._limits)
+            message = message_for(
+                self._epoch, first.ue, request, self._facts, self._limits, correction=self._correction
+            )
         except ValueError as error:  # no setting makes this sweep, or the front end cannot apply it
             for job in jobs:
                 self._fail(job, Reason.DOES_NOT_FIT, str(error), now_s)
@@ -256,7 +270,12 @@ class Run:
         request = air.waiting.get(ue)
         if air.ready is None or not isinstance(request, Sweep):
             raise PeerFaultError("5.3", f"no report of epoch {report.epoch} is awaited from {ue}")
-        feedback = feedback_from_report(report, request, self._facts, air.ready.pilots, air.applied())
+        sent = air.applied()
+        if self._correction is not None and sent is not None:
+            sent = self._correction.sent(sent)
+        feedback = feedback_from_report(report, request, self._facts, air.ready.pilots, sent)
+        if self._correction is not None:
+            feedback = self._correction.heard(ue, feedback)
         self._answered(ue, feedback, _samples(report), now_s)
 
     def _heard_snapshot(self, message: msg.Snapshot, now_s: float) -> None:

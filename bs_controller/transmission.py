@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bs_controller.beams import fitted, setting_from_focus
+from bs_controller.calibration.correction import Correction
 from bs_controller.sweeps import Sounding, Sweep
 from protocol import messages as msg
 from protocol.messages import Message
@@ -36,9 +37,17 @@ class Transmission:
 
 
 def message_for(
-    epoch: int, ue: str, request: Sweep | Sounding, facts: TestbedFacts, limits: FrontEndLimits
+    epoch: int,
+    ue: str,
+    request: Sweep | Sounding,
+    facts: TestbedFacts,
+    limits: FrontEndLimits,
+    *,
+    correction: Correction | None = None,
 ) -> msg.Configure | msg.Capture:
     """Return what the radio is asked for: to capture a UE's pilot, or to apply a setting that the front end has.
+
+    With a correction it is told what makes its elements send the setting that is meant.
 
     Raises
     ------
@@ -47,7 +56,8 @@ def message_for(
     """
     if isinstance(request, Sounding):
         return msg.Capture(epoch=epoch, ue=ue)
-    setting = fitted(setting_from_focus(request.focus, facts), limits)
+    meant = setting_from_focus(request.focus, facts)
+    setting = fitted(meant if correction is None else correction.told(meant, limits), limits)
     return msg.Configure(
         epoch=epoch,
         groups_per_pilot=setting.groups_per_pilot,

@@ -1,9 +1,11 @@
 """What must hold between the sections of a testbed file before any process is started."""
 
+import datetime
 from dataclasses import dataclass
 
+from bs_controller.calibration.chosen import Chosen, chosen_calibration
 from bs_controller.config import ControllerSection
-from bs_controller.schemes import scheme_from_options
+from bs_controller.schemes import CalibrationOptions, scheme_from_options
 from emulator.config import EmulatorSection
 from emulator.scene import Scene
 from protocol.config import LoadedTestbed, facts
@@ -22,11 +24,13 @@ class CheckedTestbed:
     controller: ControllerSection
     emulator: EmulatorSection
     ue_agent: UeAgentSection
+    calibration: Chosen | None = None
 
     @property
     def expected_fixes(self) -> int:
         """Return how many fixes a run of this file is asked for."""
-        return len(self.controller.ues) * len(self.controller.schemes) * self.controller.rounds
+        finding = [one for one in self.controller.schemes if not isinstance(one, CalibrationOptions)]
+        return len(self.controller.ues) * len(finding) * self.controller.rounds
 
 
 def checked(loaded: LoadedTestbed) -> CheckedTestbed:
@@ -54,6 +58,7 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
         except ValueError as error:
             text = f"expected a scheme that fits the testbed, got: {error}"
             raise loaded.error(("controller", "schemes", index), text) from error
+    calibration = chosen_calibration(loaded, shared, datetime.datetime.now(datetime.UTC))
     for name in loaded.file.metrics.at:
         processes = (CONTROLLER, RADIO, *controller.ues)
         if name not in processes:
@@ -61,7 +66,9 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
     ue_agent = loaded.section("ue_agent", UeAgentSection)
     if loaded.file.sdr is not None:
         _check_samples(loaded, ue_agent)
-    return CheckedTestbed(loaded=loaded, controller=controller, emulator=emulator, ue_agent=ue_agent)
+    return CheckedTestbed(
+        loaded=loaded, controller=controller, emulator=emulator, ue_agent=ue_agent, calibration=calibration
+    )
 
 
 def _check_samples(loaded: LoadedTestbed, ue_agent: UeAgentSection) -> None:

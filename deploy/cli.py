@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli_bench import bench
+from deploy.cli_calibrate import calibrate
 from deploy.cli_conform import conform
 from deploy.cli_keys import keys
 from deploy.cli_recordings import export, replay
@@ -194,6 +195,9 @@ def reproduce(
     typer.echo(f"written to {out}")
 
 
+app.command(
+    epilog="Example: nftestbed calibrate lab.yaml --ue ue-1 --range-m 8 --angle-deg 5 --out lab-calibration.yaml"
+)(calibrate)
 app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")(bench)
 app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out models")(train)
 app.command(epilog="Example: nftestbed conform ue --case 'ue/session/*' --html report.html")(conform)

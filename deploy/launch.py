@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from bs_controller.calibration.chosen import with_absolute_calibration
 from deploy.checks import CheckedTestbed
 from deploy.children import Child, sdr_children, with_private_streams
 from deploy.one_thread import ONE_THREAD
@@ -56,7 +57,7 @@ async def run_testbed(testbed: CheckedTestbed, run_directory: Path, on_record: O
 
 def _with_private_links(loaded: LoadedTestbed, private: Path) -> LoadedTestbed:
     links = LinksSection(control=f"ipc://{private}/control", air=f"ipc://{private}/air")
-    file = msgspec.structs.replace(loaded.file, links=links)
+    file = msgspec.structs.replace(with_absolute_calibration(loaded).file, links=links)
     if file.sdr is not None:
         file = with_private_streams(file, private)
     return LoadedTestbed(path=loaded.path, file=file, document=loaded.document)

@@ -146,12 +146,13 @@ def _text(record: Record) -> Row:
 def _sweep_row(record: Record) -> Row:
     focus = record["focus"]
     grouped = focus["form"] == "GroupFoci"
+    ends = [] if focus["form"] == "Coded" else ["start", "end"]
     return {
         **_chosen(record, "epoch", "pilots", "phase_deviation_cycles", "delay_deviation_s", "configure_ms", "ues"),
         **_time(record),
         "form": focus["form"],
-        "focus_range_m": focus["range_m"] if grouped else [focus["start_range_m"], focus["end_range_m"]],
-        "focus_angle_rad": focus["angle_rad"] if grouped else [focus["start_angle_rad"], focus["end_angle_rad"]],
+        "focus_range_m": focus["range_m"] if grouped else [focus[f"{end}_range_m"] for end in ends],
+        "focus_angle_rad": focus["angle_rad"] if grouped else [focus[f"{end}_angle_rad"] for end in ends],
         "groups_per_pilot": focus["groups_per_pilot"] if grouped else 1,
     }
 
