@@ -11,16 +11,20 @@ from protocol.messages import PeerName
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 
+Paths = Literal["own", "common", "none"]
+
+
 class CalibrationSection(Section, frozen=True):
     """Which calibration of the front end is taken off every setting: a file, seen from the testbed file.
 
-    One that is stale, or of another front end, is refused, or used with a warning if `stale` says so. `paths` says whether
-    the delays of users' paths are taken off what they report; ignore them where clocks begin anew with each connection.
+    One that is stale, or of another front end, is refused, or used with a warning if `stale` says so. `paths` says which
+    delay is taken off what a user reports: that of its `own` path, if it was measured; the mean of those measured, which is
+    `common` to users that are alike and synchronised; or none, where clocks begin anew with each connection.
     """
 
     file: Annotated[str, Meta(min_length=1)]
     stale: Literal["refuse", "warn"] = "refuse"
-    paths: Literal["apply", "ignore"] = "apply"
+    paths: Paths = "own"
 
 
 class ControllerSection(Section, frozen=True):

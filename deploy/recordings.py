@@ -98,4 +98,4 @@ def correction_of_run(run: StreamedRun) -> Correction | None:
         stored = read_calibration(run.path / CALIBRATION_COPY)
     except ConfigError as error:
         raise RecordingError(f"{error} (in a run that used a calibration)") from error
-    return correction_of(stored, facts(loaded.file), paths=section.paths == "apply")
+    return correction_of(stored, facts(loaded.file), section.paths)

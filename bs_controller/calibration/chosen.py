@@ -96,5 +96,5 @@ def chosen_calibration(loaded: LoadedTestbed, shared: TestbedFacts, now_utc: dat
     if told and section.stale == "refuse":
         text = f"expected a calibration for this front end and today, or stale: warn, got {path}: {'; '.join(told)}"
         raise loaded.error(("controller", "calibration", "file"), text)
-    correction = correction_of(stored, shared, paths=section.paths == "apply")
+    correction = correction_of(stored, shared, section.paths)
     return Chosen(section=section, path=path, calibration=stored, correction=correction, warnings=tuple(told))

@@ -1,4 +1,4 @@
-"""What several users' pilots say together of the elements: means weighted by inverse variances, and how well they agree. Pure."""
+"""What several users tell together of the elements: means weighted by inverse variances, and how well they agree. Pure."""
 
 from collections.abc import Sequence
 

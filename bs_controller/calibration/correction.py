@@ -19,11 +19,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """How elements err, ``(element,)``, and how late users look, by name."""
+    """How elements err, ``(element,)``, and how late users look: by name, and all others."""
 
     phase_rad: Floats
     delay_s: Floats
     path_delay_s: Mapping[str, float]
+    other_delay_s: float
     grid: SubcarrierGrid
 
     def told(self, meant: Setting, limits: FrontEndLimits) -> Setting:
@@ -47,8 +48,8 @@ class Correction:
         )
 
     def heard(self, ue: str, feedback: Feedback) -> Feedback:
-        """Return a user's feedback without the delay of its path; one whose path is not known stays as it is."""
-        late_s = self.path_delay_s.get(ue, 0.0)
+        """Return a user's feedback without the delay of its path."""
+        late_s = self.path_delay_s.get(ue, self.other_delay_s)
         if late_s == 0.0 or not isinstance(feedback, ComplexFeedback):
             return feedback
         turn = np.exp(-2j * np.pi * late_s * self.grid.offset_hz)

@@ -22,6 +22,8 @@ ComplexArray = npt.NDArray[np.complex128]
 TURNS = 8
 #: Against the median: no element that works is so weak, and one that is dead is not so strong by leakage or noise.
 DEAD_DB = -20.0
+#: Of the power of pilots. A fit of noise alone explains a hundredth and less.
+LEAST_EXPLAINED = 0.1
 NEPER_DB = 20 / np.log(10)
 
 
@@ -77,7 +79,7 @@ def element_errors(heard: HeardCodes, facts: TestbedFacts) -> Solved:
     Raises
     ------
     ValueError
-        If the user heard nothing.
+        If the user heard nothing, or not what elements would send.
     """
     if not heard.samples.any():
         raise ValueError("expected pilots with power, got zeros throughout")
@@ -165,6 +167,12 @@ def _solved(
     middle_hz = facts.downlink.grid.offset_hz.mean()
     offset_hz = facts.downlink.grid.offset_hz - middle_hz
     left = _steadied(heard.samples, state.clocks, offset_hz) - expected
+    explained = 1 - np.sum(np.abs(left) ** 2) / np.sum(np.abs(heard.samples) ** 2)
+    if explained < LEAST_EXPLAINED:
+        raise ValueError(
+            f"expected pilots of which elements at {heard.place.range_m:g} m explain {LEAST_EXPLAINED:.0%} of the power, got "
+            f"{explained:.0%}: noise, an echo, another place, or clocks that were later than half of a symbol"
+        )
     unknowns = 1.5 * state.gain.size + state.clocks.phase_rad.size  # in complex numbers
     noise_w = float(np.sum(np.abs(left) ** 2) / (left.size - unknowns))
     level_db = NEPER_DB * np.log(np.maximum(np.abs(state.gain), 1e-12))

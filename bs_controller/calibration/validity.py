@@ -9,6 +9,7 @@ import numpy as np
 
 from bs_controller.calibration.correction import Correction
 from bs_controller.calibration.stored import StoredCalibration
+from bs_controller.config import Paths
 from protocol.testbed import FrontEndLimits, TestbedFacts
 
 
@@ -45,11 +46,13 @@ def _differences(path: str, here: Any, there: Any) -> list[str]:
     return [] if here == there else [f"{path}: {there} was calibrated, {here} is here"]
 
 
-def correction_of(calibration: StoredCalibration, facts: TestbedFacts, *, paths: bool) -> Correction:
-    """Return the correction that a calibration makes, with the delays of paths if they are wanted."""
+def correction_of(calibration: StoredCalibration, facts: TestbedFacts, paths: Paths) -> Correction:
+    """Return the correction that a calibration makes, with these delays of paths."""
+    late_s = {path.ue: path.delay_s for path in calibration.paths}
     return Correction(
         phase_rad=np.array([element.phase_rad for element in calibration.elements]),
         delay_s=np.array([element.delay_s for element in calibration.elements]),
-        path_delay_s={path.ue: path.delay_s for path in calibration.paths} if paths else {},
+        path_delay_s=late_s if paths == "own" else {},
+        other_delay_s=float(np.mean([*late_s.values()])) if paths == "common" else 0.0,
         grid=facts.downlink.grid,
     )
