@@ -37,6 +37,7 @@ SCHEMES = [{"scheme": "likelihood"}, {"scheme": "likelihood", "plan": "pair"}, {
 def erring(lab_of: LabFactory, **controller: object) -> Lab:
     """Return a testbed of an array that errs."""
     return lab_of(
+        downlink={"subcarriers": 256},
         region={"range_m": [2, 10], "angle_deg": [-45, 45]},
         controller={"schemes": SCHEMES, "request_deadline_s": 3.0, **controller},
         emulator={
