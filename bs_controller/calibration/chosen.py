@@ -49,7 +49,7 @@ class Chosen:
 
 
 def driver_of(loaded: LoadedTestbed) -> dict[str, object]:
-    """Return the front-end driver and its options as the testbed file has them; empty where the radio is emulated."""
+    """Return the front-end driver and its options as the testbed file has them; empty where it names none."""
     driver = loaded.file.sdr_backend.get("front_end", {})
     return dict(driver) if isinstance(driver, Mapping) else {}
 
