@@ -6,7 +6,7 @@ The recording is that of any run of the scheme `calibration`, whatever radio too
 import datetime
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,7 @@ from bs_controller.streamed import stream_run
 from bs_controller.sweeps import Coded
 from deploy.recordings import testbed_of
 from protocol.config import LoadedTestbed, facts
+from protocol.keys import CONTROLLER, RADIO
 from protocol.testbed import FrontEndLimits, TestbedFacts
 
 
@@ -49,17 +50,21 @@ def calibrating(loaded: LoadedTestbed, surveys: Sequence[Survey], options: Calib
     ConfigError
         If the section does not fit its type.
     """
-    section = loaded.section("controller", ControllerSection)
+    loaded.section("controller", ControllerSection)  # refuses what would only show once it is changed
     controller = {
         **loaded.file.controller,
         "ues": [survey.ue for survey in surveys],
         "schemes": [msgspec.to_builtins(options)],
         "rounds": 1,
         "record_samples": True,
-        "request_deadline_s": section.request_deadline_s,
     }
     controller.pop("calibration", None)
-    return with_controller(loaded, controller)
+    kept = {CONTROLLER, RADIO, *(survey.ue for survey in surveys)}
+    metrics = msgspec.structs.replace(
+        loaded.file.metrics, at={name: at for name, at in loaded.file.metrics.at.items() if name in kept}
+    )
+    changed = with_controller(loaded, controller)
+    return replace(changed, file=msgspec.structs.replace(changed.file, metrics=metrics))
 
 
 def calibration_from_run(path: Path, surveys: Sequence[Survey], valid_days: float) -> StoredCalibration:

@@ -30,7 +30,9 @@ def calibrate(
     angle_deg: Annotated[list[float], typer.Option("--angle-deg", help="Its angle from broadside.")],
     codes: Annotated[int, typer.Option("--codes", help="Codes, a power of two; twice as many pilots.")] = 64,
     delay_span_s: Annotated[float, typer.Option("--delay-span-s", help="How far the delay lines may be set.")] = 50e-9,
-    valid_days: Annotated[float, typer.Option("--valid-days", min=0.0, help="How long it may be used.")] = 30.0,
+    valid_days: Annotated[
+        float, typer.Option("--valid-days", min=0.0, max=36500.0, help="How long it may be used.")
+    ] = 30.0,
     all_here: Annotated[bool, typer.Option("--all-here", help="Start radio and UEs on this machine too.")] = False,
     run_dir: Annotated[Path | None, typer.Option("--run-dir", metavar="DIR", help="Where to record.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
@@ -41,6 +43,8 @@ def calibrate(
     Exit status: 0 if the file is written, 1 if something was not heard, 2 if it cannot begin, 130 if stopped.
     """
     surveys = _surveys(ue, range_m, angle_deg)
+    if not out.parent.is_dir():
+        raise typer.BadParameter(f"expected --out in a folder that is there, got {out}")
     testbed, options = _calibrating(file, surveys, codes, delay_span_s)
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     directory = run_dir or Path("runs") / f"{stamp}-calibration"
@@ -131,8 +135,10 @@ def _solved(directory: Path, surveys: "list[Survey]", valid_days: float) -> "Sto
 
 
 def _write(out: Path, calibration: "StoredCalibration") -> None:
+    from bs_controller.disk import replace_file  # noqa: PLC0415
+
     try:
-        out.write_text(calibration.text(), encoding="utf-8")
+        replace_file(out, calibration.text().encode())  # as a whole: a controller may be reading it
     except OSError as error:
         typer.echo(f"{out}: expected a file that can be written, got: {error.strerror}", err=True)
         raise typer.Exit(2) from error
