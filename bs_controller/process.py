@@ -4,14 +4,15 @@ import asyncio
 import datetime
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bs_controller.calibration.chosen import Chosen, chosen_calibration
+from bs_controller.calibration.chosen import chosen_calibration
+from bs_controller.calibration.watch import CalibrationWatch
 from bs_controller.commands import Advance, Command, Keep, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import StepResult, step
@@ -25,7 +26,7 @@ from protocol.config import LoadedTestbed, facts, resolved
 from protocol.hub import Admission
 from protocol.keys import CONTROLLER, RADIO, server_keys
 from protocol.links import HubLink
-from protocol.messages import Hello, RadioCapabilities, Role
+from protocol.messages import Role
 from protocol.session import Closed, Event, Faulted, Heard, Opened
 from protocol.shell import metrics_served, serve_testbed
 from protocol.versions import versions
@@ -83,7 +84,7 @@ class ControllerProcess:
         self._section = loaded.section("controller", ControllerSection)
         shared = facts(loaded.file)
         self._loop = asyncio.get_running_loop()
-        self._calibration = chosen_calibration(loaded, shared, datetime.datetime.now(datetime.UTC))
+        calibration = chosen_calibration(loaded, shared, datetime.datetime.now(datetime.UTC))
         self._schemes: list[Scheme] = [scheme_from_options(options, shared) for options in self._section.schemes]
         admission = Admission(
             facts=shared,
@@ -91,7 +92,7 @@ class ControllerProcess:
             heartbeat_s=self._section.heartbeat_s,
             liveness_s=self._section.liveness_s,
         )
-        correction = None if self._calibration is None else self._calibration.correction
+        correction = None if calibration is None else calibration.correction
         self._run = Run(shared, self._section, self._schemes, time.monotonic(), patient=patient, correction=correction)
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="scheme")
         self._finished = asyncio.Event()
@@ -103,42 +104,20 @@ class ControllerProcess:
                 directory,
                 config_text=resolved(loaded),
                 start=_start(loaded),
-                calibration_text=None if self._calibration is None else self._calibration.calibration.text(),
+                calibration_text=None if calibration is None else calibration.calibration.text(),
             )
         except RecordingError:
             self._hub.close("nothing can be recorded")
             raise
         recorder = Recorder(run_directory, call_soon=self._loop.call_soon_threadsafe, on_failure=self._recording_failed)
         self._ledger = _Ledger(recorder, on_record)
-        self._note_calibration()
+        self._watch = CalibrationWatch(calibration, self._keep)
+        self._watch.begin()
         self._metrics = metrics
         metrics.read = self.readings
 
-    def _note_calibration(self) -> None:
-        if self._calibration is None:
-            return
-        logger.info("calibration %s of %s", self._calibration.path, self._calibration.calibration.measured_utc)
-        self._warn_of(self._calibration, self._calibration.warnings)
-        self._ledger.append(Keep(record=self._calibration.record(), samples={}))
-
-    def _warn_of(self, calibration: Chosen, complaints: Sequence[str]) -> None:
-        for complaint in complaints:
-            logger.warning("calibration %s is used all the same: %s", calibration.path, complaint)
-
-    def _fits_the_calibration(self, hello: Hello) -> bool:
-        """Return whether the calibration may be used on this radio; if not, the run is over."""
-        if self._calibration is None or not isinstance(hello.capabilities, RadioCapabilities):
-            return True
-        complaints, forbidden = self._calibration.complaints_of(hello.capabilities.front_end)
-        if not complaints:
-            return True
-        if forbidden:
-            logger.error("calibration %s is of another front end: %s", self._calibration.path, "; ".join(complaints))
-            self._finished.set()
-            return False
-        self._warn_of(self._calibration, complaints)
-        self._ledger.append(Keep(record={**self._calibration.record(), "warnings": complaints}, samples={}))
-        return True
+    def _keep(self, record: Record) -> None:
+        self._ledger.append(Keep(record=record, samples={}))
 
     def _recording_failed(self, error: RecordingError) -> None:
         self._ledger.failed(error)
@@ -184,8 +163,7 @@ class ControllerProcess:
 
     async def _end(self) -> None:
         """Write the last record and close the recorder, whatever ended the run."""
-        end = Keep(record={"kind": "end", "finished": self._run.finished, "counters": self.counters()}, samples={})
-        self._ledger.append(end)
+        self._keep({"kind": "end", "finished": self._run.finished, "counters": self.counters()})
         stop = {"finished": self._run.finished, "versions": versions()}
         await asyncio.shield(self._loop.run_in_executor(None, self._ledger.recorder.close, stop))
         await asyncio.sleep(0)  # the last acknowledgements were handed to the loop
@@ -255,8 +233,10 @@ class ControllerProcess:
         match event:
             case Opened():
                 logger.info("%s joined", event.name)
-                if self._fits_the_calibration(event.hello):
+                if self._watch.lets_in(event.hello):
                     self._run.peer_opened(event.hello, now_s)
+                else:
+                    self._finished.set()
             case Closed():
                 logger.info("%s left: %s", event.name, event.reason)
                 self._run.peer_closed(event.name, event.reason, now_s)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bs_controller import records
-from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
+from bs_controller.answers import Report, groups_of, snapshot_from_message
 from bs_controller.calibration.correction import Correction
 from bs_controller.commands import Advance, Command, Keep, Samples, Send
 from bs_controller.config import ControllerSection
@@ -199,7 +199,7 @@ class Run:
         waiting = {job.ue: job.request for job in jobs if job.request is not None}
         for job in jobs:
             job.stage = Stage.ON_AIR
-        self._air = Transmission(self._epoch, request, message, waiting, now_s, now_s)
+        self._air = Transmission(self._epoch, request, message, waiting, now_s, now_s, correction=self._correction)
         self._send_to_radio(message)
 
     def _send_to_radio(self, message: Message) -> None:
@@ -271,12 +271,7 @@ class Run:
         request = air.waiting.get(ue)
         if air.ready is None or not isinstance(request, Sweep):
             raise PeerFaultError("5.3", f"no report of epoch {report.epoch} is awaited from {ue}")
-        sent = air.applied()
-        if self._correction is not None and sent is not None:
-            sent = self._correction.sent(sent)
-        feedback = feedback_from_report(report, request, self._facts, air.ready.pilots, sent)
-        if self._correction is not None:
-            feedback = self._correction.heard(ue, feedback)
+        feedback = air.feedback(ue, report, request, self._facts)
         self._answered(ue, feedback, _samples(report), now_s)
 
     def _heard_snapshot(self, message: msg.Snapshot, now_s: float) -> None:

@@ -3,7 +3,7 @@
 Reads a file; the clock is the caller's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,8 +28,8 @@ class Chosen:
     correction: Correction
     warnings: tuple[str, ...]
 
-    def record(self) -> dict[str, object]:
-        """Return what the journal says of it."""
+    def record(self, complaints: Sequence[str]) -> dict[str, object]:
+        """Return what the journal says of it, and of what speaks against it."""
         stored = self.calibration
         return {
             "kind": "calibration",
@@ -38,7 +38,7 @@ class Chosen:
             "measured_utc": stored.measured_utc.isoformat(),
             "valid_until_utc": stored.valid_until_utc.isoformat(),
             "paths": self.section.paths,
-            "warnings": list(self.warnings),
+            "warnings": list(complaints),
         }
 
     def complaints_of(self, limits: FrontEndLimits) -> tuple[list[str], bool]:
