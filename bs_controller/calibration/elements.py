@@ -19,7 +19,10 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 ComplexArray = npt.NDArray[np.complex128]
 
-TURNS = 8
+#: A fit that has settled explains hardly more by another turn: this share of what it leaves, or of all where it leaves nothing.
+#: Elements 0.6 resolutions of the band apart in delay settle in 5 turns, 0.25 apart in 11, 0.12 apart in none of hundreds.
+SETTLED, SETTLED_OF_ALL = 2e-4, 1e-12
+MOST_TURNS = 30
 #: Against the median: no element that works is so weak, and one that is dead is not so strong by leakage or noise.
 DEAD_DB = -20.0
 #: Of the power of pilots. A fit of noise alone explains a hundredth and less.
@@ -79,7 +82,7 @@ def element_errors(heard: HeardCodes, facts: TestbedFacts) -> Solved:
     Raises
     ------
     ValueError
-        If the user heard nothing, or not what elements would send.
+        If the user heard nothing, or not what elements would send, or if elements are too close in delay.
     """
     if not heard.samples.any():
         raise ValueError("expected pilots with power, got zeros throughout")
@@ -90,12 +93,27 @@ def element_errors(heard: HeardCodes, facts: TestbedFacts) -> Solved:
     grid = facts.downlink.grid
     offset_hz = grid.offset_hz - grid.offset_hz.mean()
     state = _State(gain=np.ones(elements, complex), delay_s=np.zeros(elements), clocks=first_clocks(heard, facts))
-    for _ in range(TURNS):
+    before_w = all_w = float(np.sum(np.abs(heard.samples) ** 2))
+    for _ in range(MOST_TURNS):
         decoded = np.einsum("kc,akm->acm", matrix, _steadied(heard.samples, state.clocks, offset_hz)) / heard.codes
         _fit_elements(state, decoded, tones, column, offset_hz)
         expected = _expected(state, tones, column, matrix, offset_hz)
+        left_w = float(np.sum(np.abs(_steadied(heard.samples, state.clocks, offset_hz) - expected) ** 2))
+        if abs(before_w - left_w) < max(SETTLED * left_w, SETTLED_OF_ALL * all_w):
+            break
+        before_w = left_w
         state.clocks = _fitted_clocks(heard.samples, expected, state.clocks, offset_hz)
+    else:
+        raise ValueError(_unsettled(heard))
     return _solved(state, heard, tones, expected, facts)
+
+
+def _unsettled(heard: HeardCodes) -> str:
+    span_s = float(np.ptp(heard.delay_s))
+    return (
+        f"expected pilots that tell elements from clocks, got a fit that has not settled after {MOST_TURNS} turns with delays "
+        f"over {1e9 * span_s:g} ns: spread elements over more of the delay lines"
+    )
 
 
 def _turn(clocks: Clocks, offset_hz: Floats) -> ComplexArray:

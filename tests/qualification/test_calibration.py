@@ -211,8 +211,8 @@ def test_array_over_samples_is_calibrated_by_the_same_command(lab_of: LabFactory
     errors = {"emulator": {"front_end": {"errors": {**ASSEMBLED, "delay_rms_s": 50e-12}}}}
     lab, file = samples_lab(lab_of, "numpy", SMALL, errors)
     calibrated(lab, file, "--range-m", "8", "--angle-deg", "5", timeout_s=110.0)
-    # tails of taps between samples and an echo at -30 dB look like noise that repeats itself
-    assert_recovered(lab.folder / "calibration.yaml", file, most=4.0)
+    # what tails of taps and an echo at -30 dB leave counts as noise in the standard errors; 64 elements tell an rms to 9 %
+    assert_recovered(lab.folder / "calibration.yaml", file, most=1.3)
     assert (
         yaml.safe_load((lab.folder / "calibration.yaml").read_text())["measured_on"]["driver"]["driver"] == "simulated"
     )
