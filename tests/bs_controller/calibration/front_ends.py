@@ -8,7 +8,7 @@ import numpy.typing as npt
 from bs_controller.beams import fitted
 from bs_controller.calibration.codes import coded_setting, coded_sweeps
 from bs_controller.calibration.pilots import HeardCodes, Place
-from protocol.testbed import FrontEndLimits, Setting, TestbedFacts, default_facts
+from protocol.testbed import FrontEndLimits, Setting, default_facts
 from tests.oracles import dense_sweep
 
 Floats = npt.NDArray[np.float64]
@@ -65,21 +65,19 @@ class Turned:
         return cls(phase_rad=rng.uniform(-np.pi, np.pi, pilots), late_s=late_s + jitter)
 
 
-def heard(
-    erring: Erring, turned: Turned, codes: int = CODES, facts: TestbedFacts = FACTS, limits: FrontEndLimits = LIMITS
-) -> HeardCodes:
+def heard(erring: Erring, turned: Turned, codes: int = CODES, delay_span_s: float = DELAY_SPAN_S) -> HeardCodes:
     """Return noise-free pilots."""
-    told = [fitted(coded_setting(code, facts), limits) for code in coded_sweeps(facts, codes, DELAY_SPAN_S)]
-    offset_hz = facts.downlink.grid.offset_hz
+    told = [fitted(coded_setting(code, FACTS), LIMITS) for code in coded_sweeps(FACTS, codes, delay_span_s)]
+    offset_hz = FACTS.downlink.grid.offset_hz
     pilots = []
     for setting, phase_rad, late_s in zip(told, turned.phase_rad, turned.late_s, strict=True):
         one = dense_sweep(
-            facts.downlink,
+            FACTS.downlink,
             erring.sent(setting),
             PLACE.range_m,
             PLACE.angle_rad,
             erring.amplitude,
-            facts.speed_of_light_m_s,
+            FACTS.speed_of_light_m_s,
         )
         pilots.append(one * np.exp(1j * (phase_rad + 2 * np.pi * offset_hz * late_s)))
     return HeardCodes(

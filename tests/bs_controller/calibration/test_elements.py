@@ -89,6 +89,14 @@ def test_user_who_hears_something_else_is_refused() -> None:
         element_errors(replace(pilots, samples=0 * noise), FACTS)
 
 
+def test_elements_too_close_in_delay_to_tell_from_clocks_are_refused_rather_than_told_wrongly() -> None:
+    """A hundredth of the band's resolution apart: a clock's turn looks like errors of elements."""
+    pilots = heard(Erring.drawn(9), Turned.drawn(10, 2 * CODES), delay_span_s=0.03e-9)
+    noisy, _ = with_noise(pilots, 20.0, 11)
+    with pytest.raises(ValueError, match=r"spread elements over more of the delay lines|explain 10% of the power"):
+        element_errors(noisy, FACTS)
+
+
 # --- the bound -------------------------------------------------------------------------------------------------------
 
 
