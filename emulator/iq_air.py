@@ -131,8 +131,8 @@ class IqAir:
 
 
 def taps_from_response(response: ComplexArray, delay_samples: int) -> ComplexArray:
-    """Return the filter through which a unit channel would be heard as `response`, this much later, ``(tap,)``."""
-    count = response.size
+    """Return the filter through which a unit channel would be heard as `response`, this much later, ``(..., tap)``."""
+    count = response.shape[-1]
     turns = (np.arange(count) * delay_samples) % count / count  # whole numbers before the division: exact
     taps: ComplexArray = scipy.fft.ifft(response.conj() * np.exp(-2j * np.pi * turns))
     return taps
