@@ -85,7 +85,9 @@ class UplinkIqAir:
     def _heard(self, position: Position) -> ComplexArray:
         received = self._errors.received(self._emulator.received(position, self._scene.scatterers))
         noise = self._section.uplink_noise
-        return received * link_budget_amplitude(noise, received.shape[-1]) if isinstance(noise, LinkBudget) else received
+        return (
+            received * link_budget_amplitude(noise, received.shape[-1]) if isinstance(noise, LinkBudget) else received
+        )
 
     def _noise_rms(self, heard: ComplexArray) -> float:
         noise = self._section.uplink_noise

@@ -120,7 +120,9 @@ class Demodulator:
     def _placed(self, samples: Samples, repeats: int) -> int:
         """Return the start of a burst in whose prefix all paths lie, in the middle where several do."""
         count, prefix = self._layout.subcarriers, self._layout.cyclic_prefix
-        first, second = (samples[..., repeats + k * count :][..., :count].astype(np.complex128) for k in range(PREAMBLES))
+        first, second = (
+            samples[..., repeats + k * count :][..., :count].astype(np.complex128) for k in range(PREAMBLES)
+        )
         turn = np.angle(np.vdot(first, second))
         still = np.exp(-1j * turn * np.arange(count) / count)
         responses = scipy.fft.ifft(

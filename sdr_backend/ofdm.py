@@ -67,9 +67,7 @@ class FrameLayout:
         half a symbol before and behind it, 0.6 % of its power lies beyond a quarter.
         """
         frame = 2 * SYMBOLS * subcarriers
-        return cls(
-            subcarriers=subcarriers, cyclic_prefix=subcarriers, frame_samples=frame, amplitude=DEFAULT_AMPLITUDE
-        )
+        return cls(subcarriers=subcarriers, cyclic_prefix=subcarriers, frame_samples=frame, amplitude=DEFAULT_AMPLITUDE)
 
     @property
     def burst_samples(self) -> int:

@@ -149,4 +149,3 @@ class SlotListener:
 
     def _forget(self, first: int) -> None:
         self._parts, self._first, self._expected = [], first, first
-

@@ -78,7 +78,9 @@ def _sounder(loaded: LoadedTestbed, section: UeAgentSection, ue: str, shared: Te
         return None
     slots = () if loaded.file.sounding is None else loaded.file.sounding.slots
     if ue not in slots:
-        raise LookupError(f"sounder {section.sounder}: expected a slot for {ue} in sounding, got {', '.join(slots) or 'none'}")
+        raise LookupError(
+            f"sounder {section.sounder}: expected a slot for {ue} in sounding, got {', '.join(slots) or 'none'}"
+        )
     context = SounderContext(ue=ue, slots=slots, facts=shared, options=section.sounder_options)
     return sounder_factory(section.sounder)(context)
 
