@@ -1,8 +1,8 @@
 """The air of samples from the users to the uplink array: filters from each user to each antenna, and the noise behind them.
 
 The snapshot of `emulator.uplink` with the errors of the array's elements is what a medium does by itself: its inverse transform
-are the taps, at a rate of subcarriers times spacing. They are late by half a symbol, so that what a path between two samples leaves of
-itself before and after it is in them. Who subtracts that has absolute times of flight.
+are the taps, at a rate of subcarriers times spacing. They are late by half a symbol, so that what a path between two samples
+leaves of itself before and after it is in them. Who subtracts that has absolute times of flight.
 """
 
 import math

@@ -1,6 +1,7 @@
 """The hook of a front end of software: tells the air process what a pilot is sent with, and waits for it to hold (shell).
 
-An uplink array's receiver has a link of its own, and tells whom it is about to hear. Messages are those of the control link; `session` is this start of the radio, `sequence` counts what it has told.
+An uplink array's receiver has a link of its own, and tells whom it is about to hear. Messages are those of the control link;
+`session` is this start of the radio, `sequence` counts what it has told.
 """
 
 import asyncio

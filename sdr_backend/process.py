@@ -1,4 +1,4 @@
-"""The radio process over real radios: joins control link, rules, front end, transmitter and uplink receiver (shell, no formula)."""
+"""The radio process over real radios: joins control link, rules, front end, transmitter and array (shell, no formula)."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class RadioProcess:
-    """The radio role over a front end, a transmitter and an array, if there is one; an air of samples is told of beams and UEs."""
+    """The radio role over front end, transmitter and array, if there is one; an air of samples is told of beams and UEs."""
 
     def __init__(self, loaded: LoadedTestbed) -> None:
         section = loaded.section("sdr_backend", SdrBackendSection)
@@ -62,7 +62,9 @@ class RadioProcess:
         rounds = Rounds.of(shared.uplink.grid.count, slots)
         heard, failed = self._in_loop(self._on_heard), self._in_loop(self._on_failed)
         with _blamed_on(loaded, "uplink"):
-            return UplinkReceiver(section, rounds, shared.uplink.array.elements, self._uplink_air, heard, failed)
+            return UplinkReceiver(
+                section, rounds, shared.uplink.array.elements, self._uplink_air, on_heard=heard, on_failed=failed
+            )
 
     async def run(self) -> None:
         """Serve the controller until cancelled or refused for good.

@@ -1,7 +1,7 @@
 """The sounder ``ofdm``: a UE's bursts to the uplink array, sent by a radio from a thread of its own (shell).
 
-Bursts go out in trains of many rounds: whoever reads fast finds one in each round but for those between two trains. Between
-bursts, and while the radio is opened again, the radio sends zeros or nothing.
+Bursts go out in trains of many rounds: who reads fast finds one in each round but for a few between two trains. Between
+bursts the radio sends zeros.
 """
 
 import logging

@@ -1,9 +1,9 @@
 """Soundings of the uplink: when each UE has a burst, and what the array makes of it. No device, no clock.
 
 Time is cut into rounds of as many frames as there are slots; a UE sends its burst in the frame of its own slot, in every round.
-The burst is that of `sdr_backend.ofdm` over the uplink's subcarriers, of which subcarrier ``m`` is again bin ``m`` of an FFT over
-as many samples; its tag tells slot, slots and, as the epoch, which round it is. UEs and array count the same samples, or counts that
-differ by whole rounds and a delay which was calibrated: times of flight are then absolute, which ranges need.
+The burst is that of `sdr_backend.ofdm` over the uplink's subcarriers, of which subcarrier ``m`` is again bin ``m`` of an FFT
+over as many samples; its tag tells slot, slots and, as the epoch, which round it is. UEs and array count the same samples, or
+counts that differ by whole rounds and a delay which was calibrated: times of flight are then absolute, which ranges need.
 """
 
 from dataclasses import dataclass
@@ -70,9 +70,8 @@ class Sounding:
     Parameters
     ----------
     samples
-        ``(antenna, subcarrier)``: the snapshot of SPEC 6.4 but for a phase common to all. A medium turns the sample of a path by
-        ``exp(-j 2 pi f_m tau)`` by itself: the delay of samples by the part of ``f_m`` above the first subcarrier, each antenna's
-        phase by the rest.
+        ``(antenna, subcarrier)``: the snapshot of SPEC 6.4 but for a phase common to all. A medium turns the sample of a
+        path by ``exp(-j 2 pi f_m tau)`` by itself; `y` of SPEC 6.2 is the conjugate of such a channel, this is not.
     number
         Which of the UE's soundings it is, modulo 2^16.
     delay_samples

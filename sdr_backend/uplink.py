@@ -1,7 +1,7 @@
 """The uplink array's receiver: a thread that hears one UE's sounding after another, as they are asked for (shell).
 
-Samples are read only while a sounding is wanted. What a chain of programs held before is thrown away: the air may have changed. An
-air of samples is told first who is listened to.
+Samples are read only while a sounding is wanted. What a chain of programs held before is thrown away: the air may have changed.
+An air of samples is told first who is listened to.
 """
 
 import logging
@@ -56,6 +56,7 @@ class UplinkReceiver:
         rounds: Rounds,
         antennas: int,
         air: SoundedAir | None,
+        *,
         on_heard: Callable[[Hear, ComplexArray | str], object],
         on_failed: Callable[[Exception], object],
     ) -> None:

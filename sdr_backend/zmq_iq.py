@@ -35,8 +35,8 @@ class ZmqIqOptions(Options, frozen=True):
     """Endpoints: `transmit` is bound, `receive` connected to. `block` samples are one answer.
 
     With `counted` what is received comes with GNU Radio's header, as a sink writes it that passes tags, and the index there is
-    the receiver's; where it begins again, the receiver's goes on at the next multiple of `counted` ahead of it. Items of `width`
-    samples, as of several antennas, are received one sample after another; both counts are in items then.
+    the receiver's; where it begins again, the receiver's goes on at the next multiple of `counted` ahead of it. Items of
+    `width` samples, as of several antennas, are received one sample after another; both counts are in items then.
     """
 
     transmit: str | None = None

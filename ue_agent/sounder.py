@@ -1,7 +1,7 @@
 """The `Sounder` seam: what sends a UE's pilots to the uplink array.
 
-No message asks a UE to sound (SPEC 6.4: a radio is asked to capture), so a sounder sends in slots of its own from its start on, as
-the section `sounding` of the testbed file divides them. A driver is a class registered under the entry-point group
+No message asks a UE to sound (SPEC 6.4: a radio is asked to capture), so a sounder sends in slots of its own from its start on,
+as the section `sounding` of the testbed file divides them. A driver is a class registered under the entry-point group
 ``nftestbed.sounders``. Where the radio is emulated there is none.
 """
 

@@ -1,12 +1,14 @@
 """A channel program of GNU Radio: one headless flowgraph that filters the samples of each UE on their way.
 
 ``/usr/bin/python3 -I gnuradio_channel.py --port N --taps M --behind K --stream UE FROM TO``, the last for each UE: its samples
-are asked for at FROM and answered at TO, with their index. For the way back, ``--array TO --antennas N --uplink-taps M --sounder
-UE FROM``, the last for each UE, filters what is asked for at each FROM once for each antenna, adds up, and answers at TO with the
-antennas' samples of one time beside each other. Whoever is on this machine sets the taps by XML-RPC: `instance()` names this start
-of the program; `change(...)` takes taps and the rest for all UEs, and returns that name, or nothing if the transmitter is another
-than before: the program then begins anew, with empty streams; `change_uplink(...)` does so for the way back. It runs with the
-system's own interpreter and imports nothing of this package.
+are asked for at FROM and answered at TO, with their index. For the way back, ``--array TO --antennas N --uplink-taps M
+--sounder UE FROM``, the last for each UE: what is asked for at each FROM is filtered for each antenna and added up; an answer
+at TO has the antennas' samples of one time beside each other.
+
+Whoever is on this machine sets the taps by XML-RPC: `instance()` names this start of the program; `change(...)` takes taps and
+the rest for all UEs, and returns that name, or nothing if the transmitter is another than before: the program then begins anew,
+with empty streams. `change_uplink(...)` does so for the way back. It runs with the system's own interpreter and imports nothing
+of this package.
 """
 
 import argparse
