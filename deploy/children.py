@@ -46,13 +46,17 @@ def channel_command(
     return (SYSTEM_PYTHON, "-I", str(Path(gnuradio_channel.__file__)), *options)
 
 
-def uplink_words(file: TestbedFile) -> tuple[str, ...]:
-    """Return what the channel program is told of the way from the UEs to the uplink array; nothing if there is none."""
+def uplink_words(file: TestbedFile, ues: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what the channel program is told of the way from these UEs to the uplink array; nothing if there is none.
+
+    A slot of somebody else stays empty: the program would wait for ever for samples of a UE that is not started.
+    """
     if file.sdr is None or file.sdr.uplink is None or file.sounding is None:
         return ()
     section, echoes = file.sdr.uplink, file.sdr.echoes
     behind = file.sdr.delay_samples + max([0, *(echo.delay_samples for echo in echoes)])
-    sounders = [word for ue in file.sounding.slots for word in ("--sounder", ue, section.transmit.replace("{ue}", ue))]
+    slots = [ue for ue in file.sounding.slots if ue in ues]
+    sounders = [word for ue in slots for word in ("--sounder", ue, section.transmit.replace("{ue}", ue))]
     antennas, taps = str(file.uplink.elements), str(file.uplink.subcarriers + behind)
     return ("--array", section.receive, "--antennas", antennas, "--uplink-taps", taps, *sounders)
 
@@ -72,10 +76,14 @@ def absence(section: SdrSection) -> str | None:
     return f"expected GNU Radio (apt-get install --no-install-recommends gnuradio) or numpy, got: {reason}"
 
 
-def sdr_children(file: TestbedFile, section: SdrSection, ues: tuple[str, ...], common: tuple[str, ...]) -> list[Child]:
-    """Return what takes the emulator's place: radio, air and channel program, with a stream for each of these UEs."""
+def sdr_children(
+    file: TestbedFile, section: SdrSection, users: tuple[str, ...], ues: tuple[str, ...], common: tuple[str, ...]
+) -> list[Child]:
+    """Return what takes the emulator's place: radio, air and channel program, with a stream to each user, and from each UE."""
     return [
-        Child(name="channel", command=channel_command(section, file.downlink.subcarriers, ues, uplink_words(file))),
+        Child(
+            name="channel", command=channel_command(section, file.downlink.subcarriers, users, uplink_words(file, ues))
+        ),
         Child.of_module("air", "emulator.air", *common),
         Child.of_module("sdr", "sdr_backend", *common),
     ]

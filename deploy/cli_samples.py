@@ -56,5 +56,7 @@ def channel(file: TestbedPath) -> None:
     require_program(testbed)
     file_read = testbed.loaded.file
     users = tuple(testbed.emulator.users)
-    words = channel_command(testbed.loaded.file.sdr, file_read.downlink.subcarriers, users, uplink_words(file_read))
+    words = channel_command(
+        testbed.loaded.file.sdr, file_read.downlink.subcarriers, users, uplink_words(file_read, testbed.controller.ues)
+    )
     os.execv(words[0], words)  # noqa: S606 - no shell: that program in this process's place

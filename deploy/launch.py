@@ -41,7 +41,9 @@ async def run_testbed(testbed: CheckedTestbed, run_directory: Path, on_record: O
         common = (str(file), "--run-dir", str(run_directory), "--quiet")
         peers = [Child.of_module("emulator", "emulator", *common)]
         if loaded.file.sdr is not None:
-            peers = sdr_children(loaded.file, loaded.file.sdr, tuple(testbed.emulator.users), common)
+            peers = sdr_children(
+                loaded.file, loaded.file.sdr, tuple(testbed.emulator.users), testbed.controller.ues, common
+            )
         peers += [Child.of_module(ue, "ue_agent", *common, "--name", ue) for ue in testbed.controller.ues]
         async with asyncio.TaskGroup() as tasks:
             watching = [tasks.create_task(_keep_alive(child), name=child.name) for child in peers]
