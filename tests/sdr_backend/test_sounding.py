@@ -39,8 +39,8 @@ def soundings(samples: ComplexArray, ue: str, *, block: int = 700, first: int = 
 
 def in_phase(samples: ComplexArray, reference: ComplexArray) -> ComplexArray:
     """Samples turned by the one phase that is nobody's."""
-    turn = np.vdot(samples, reference)
-    return samples * turn / abs(turn)
+    turned: ComplexArray = samples * np.exp(1j * np.angle(np.vdot(samples, reference)))
+    return turned
 
 
 @pytest.mark.clause("6.4")
