@@ -27,7 +27,7 @@ from xmlrpc.server import SimpleXMLRPCServer
 LOOPBACK = "127.0.0.1"
 TIMEOUT_MS = 20
 PARENT_CHECK_S = 0.1
-HELD = 1024  # samples between two blocks on the way to the array, which are waited for after each change
+LEAST_HELD, MOST_BYTES = 1024, 65536  # of a buffer
 
 
 def complex_list(binary: Binary) -> list[complex]:
@@ -96,24 +96,31 @@ class Streams:
         from gnuradio import analog, blocks, filter, gr, zeromq  # noqa: PLC0415, A004
 
         item = gr.sizeof_gr_complex
+        # as little as there may be between blocks, since it is waited for: two transforms of a filter, which is twice as long
+        # as the next power of two above its taps; less would stop it
+        held = max(LEAST_HELD, 4 << (taps - 1).bit_length())
         sums = [blocks.add_cc() for _ in range(antennas)]
         beside, noisy = blocks.streams_to_vector(item, antennas), blocks.add_vcc(antennas)
         for added in sums:
-            added.set_max_output_buffer(HELD)
+            added.set_max_output_buffer(held)
         for port, (ue, source) in enumerate(sounders):
             asked = zeromq.req_source(item, 1, source, TIMEOUT_MS, False, -1)
             self._rotators[ue] = blocks.rotator_cc(0.0)
             for block in (asked, self._rotators[ue]):
-                block.set_max_output_buffer(HELD)
+                block.set_max_output_buffer(held)
             self._graph.connect(asked, self._rotators[ue])
             self._array_filters[ue] = [filter.fft_filter_ccc(1, [0j] * taps) for _ in range(antennas)]
             for filtered, added in zip(self._array_filters[ue], sums):  # noqa: B905 - equally long
-                filtered.set_max_output_buffer(HELD)
+                filtered.set_max_output_buffer(held)
                 self._graph.connect(self._rotators[ue], filtered, (added, port))
         for antenna, added in enumerate(sums):
             self._graph.connect(added, (beside, antenna))
         self._noise = analog.fastnoise_source_c(analog.GR_GAUSSIAN, 0.0, 1, 1 << 18)
-        self._graph.connect(self._noise, blocks.stream_to_vector(item, antennas), (noisy, 1))
+        vectors = blocks.stream_to_vector(item, antennas)
+        self._graph.connect(self._noise, vectors, (noisy, 1))
+        if antennas * held * item <= MOST_BYTES:  # otherwise it is less by itself
+            for block in (beside, vectors, noisy, self._noise):
+                block.set_max_output_buffer(held)
         self._graph.connect(beside, noisy, zeromq.rep_sink(item, antennas, sink, TIMEOUT_MS, True, -1))
 
     def change_uplink(self, taps: dict[str, Binary], noise_rms: float, offset_cycles: float) -> str:
