@@ -20,7 +20,6 @@ from sdr_backend.front_end import FrontEndContext, PilotSetting, opened_front_en
 from sdr_backend.ofdm import FrameLayout, Modulator
 from sdr_backend.radio import RadioError, opened_radio
 from sdr_backend.server import Apply, ComplexArray, Hear, RadioServer
-from sdr_backend.sounding import Rounds
 from sdr_backend.transmitter import Transmitter
 from sdr_backend.uplink import UplinkReceiver
 
@@ -59,12 +58,9 @@ class RadioProcess:
     def _opened_uplink(
         self, loaded: LoadedTestbed, section: UplinkReceiverSection, shared: TestbedFacts, slots: tuple[str, ...]
     ) -> UplinkReceiver:
-        rounds = Rounds.of(shared.uplink.grid.count, slots)
         heard, failed = self._in_loop(self._on_heard), self._in_loop(self._on_failed)
         with _blamed_on(loaded, "uplink"):
-            return UplinkReceiver(
-                section, rounds, shared.uplink.array.elements, self._uplink_air, on_heard=heard, on_failed=failed
-            )
+            return UplinkReceiver(section, shared, slots, self._uplink_air, on_heard=heard, on_failed=failed)
 
     async def run(self) -> None:
         """Serve the controller until cancelled or refused for good.

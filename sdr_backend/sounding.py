@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from protocol.testbed import TestbedFacts
 from sdr_backend.array_radio import ArrayBlock
 from sdr_backend.demodulation import Demodulator
 from sdr_backend.ofdm import FrameLayout, Modulator
@@ -18,6 +19,7 @@ from sdr_backend.radio import Samples
 from sdr_backend.tag import Tag
 
 ComplexArray = npt.NDArray[np.complex128]
+SLACK_SAMPLES = 2.0  # of a time of flight, for noise, echoes and what a path leaves of itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,12 @@ class Rounds:
         """Return the first index from `earliest` on at which a burst of this UE begins."""
         offset = self.slots.index(ue) * self.layout.frame_samples
         return earliest + (offset - earliest) % self.samples
+
+
+def longest_flight_samples(facts: TestbedFacts) -> float:
+    """Return what the way from the edge of the region to the farthest element takes, in samples of soundings."""
+    longest_m = facts.region.range_max_m + facts.uplink.array.radius_m
+    return longest_m / facts.speed_of_light_m_s * facts.uplink.grid.count * facts.uplink.grid.spacing_hz
 
 
 class Train:
@@ -92,19 +100,19 @@ class Sounding:
 class SlotListener:
     """Blocks of an array, read from any time on, to the next sounding of one UE.
 
-    `delay_samples` is how much later the array counts what a UE sends with no time of flight. The windows of symbols are half
-    a prefix earlier: what a path leaves of itself comes before and after it.
+    `delay_samples` is how much later the array counts what a UE sends with no time of flight, `longest_samples` what the flight
+    may take. The windows of symbols are half a prefix earlier: what a path leaves of itself comes before and after it.
     """
 
-    def __init__(self, rounds: Rounds, delay_samples: int) -> None:
-        self._rounds = rounds
+    def __init__(self, rounds: Rounds, delay_samples: int, longest_samples: float) -> None:
+        self._rounds, self._longest = rounds, longest_samples
         self._ahead = rounds.layout.cyclic_prefix // 2
         self._window = delay_samples - self._ahead
         self._demodulator = Demodulator(rounds.layout)
         self._ue = ""
         self._parts: list[Samples] = []
         self._first, self._expected = 0, -1
-        self.unread = 0  # slots in which no burst of that UE could be read
+        self.unread, self.untimely = 0, 0  # slots in which no burst of that UE could be read, or came too early or late
 
     def begin(self, ue: str) -> None:
         """Listen to this UE, to nothing that was heard before."""
@@ -134,10 +142,14 @@ class SlotListener:
         if found is None or (found.tag.pilot, found.tag.pilots) != (slot.pilot, slot.pilots):
             self.unread += 1
             return None
+        flight = found.arrival - self._ahead
+        if not -SLACK_SAMPLES < flight < self._longest + SLACK_SAMPLES:
+            self.untimely += 1  # somebody who counts other samples
+            return None
         return Sounding(
             samples=found.channel_from(self._ahead),
             number=found.tag.epoch,
-            delay_samples=found.arrival - self._ahead,
+            delay_samples=flight,
             carrier_offset_spacings=found.carrier_offset_spacings,
             noise_variance=found.noise_variance,
         )

@@ -15,12 +15,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from protocol.testbed import TestbedFacts
 from sdr_backend.array_calibration import corrections
 from sdr_backend.array_radio import ArrayRadio
 from sdr_backend.config import UplinkReceiverSection
 from sdr_backend.radio import opened_radio
 from sdr_backend.server import Hear
-from sdr_backend.sounding import Rounds, SlotListener, Sounding
+from sdr_backend.sounding import Rounds, SlotListener, Sounding, longest_flight_samples
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ class UplinkReceiver:
     def __init__(
         self,
         section: UplinkReceiverSection,
-        rounds: Rounds,
-        antennas: int,
+        shared: TestbedFacts,
+        slots: tuple[str, ...],
         air: SoundedAir | None,
         *,
         on_heard: Callable[[Hear, ComplexArray | str], object],
@@ -62,9 +63,11 @@ class UplinkReceiver:
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._section, self._air = section, air
-        self._corrections = corrections(section.calibration, antennas, rounds.layout.subcarriers)
+        antennas, subcarriers = shared.uplink.array.elements, shared.uplink.grid.count
+        self._corrections = corrections(section.calibration, antennas, subcarriers)
         self._on_heard, self._on_failed = on_heard, on_failed
-        self._listener = SlotListener(rounds, section.delay_samples)
+        rounds, longest = Rounds.of(subcarriers, slots), longest_flight_samples(shared)
+        self._listener = SlotListener(rounds, section.delay_samples, longest)
         self._commands: queue.SimpleQueue[Hear | None] = queue.SimpleQueue()
         self._given_up = threading.Event()
         self._closing = threading.Event()
@@ -119,7 +122,10 @@ class UplinkReceiver:
     def _tell(self, command: Hear, sounding: Sounding | None, took_s: float) -> None:
         if sounding is None:
             self.counters["unheard"] += 1
-            text = f"expected a sounding of {command.ue} within {took_s:.3g} s, heard none that could be read"
+            text = (
+                f"expected a sounding of {command.ue} within {took_s:.3g} s, heard none "
+                f"(since the start {self._listener.unread} slots unread, {self._listener.untimely} bursts untimely)"
+            )
             self._on_heard(command, text)
             return
         self.counters["heard"] += 1

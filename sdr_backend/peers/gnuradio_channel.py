@@ -7,8 +7,8 @@ at TO has the antennas' samples of one time beside each other.
 
 Whoever is on this machine sets the taps by XML-RPC: `instance()` names this start of the program; `change(...)` takes taps and
 the rest for all UEs, and returns that name, or nothing if the transmitter is another than before: the program then begins anew,
-with empty streams. `change_uplink(...)` does so for the way back. It runs with the system's own interpreter and imports nothing
-of this package.
+with empty streams. `change_uplink(...)` does so for the way back. It begins anew as well when a UE has bound its FROM of the
+way back again, since it then counts from 0. It runs with the system's own interpreter and imports nothing of this package.
 """
 
 import argparse
@@ -34,6 +34,25 @@ def complex_list(binary: Binary) -> list[complex]:
     """Return little-endian complex64 as numbers."""
     values = struct.unpack(f"<{len(binary.data) // 4}f", binary.data)
     return [complex(re, im) for re, im in zip(values[::2], values[1::2])]  # noqa: B905 - equally long
+
+
+class Sockets:
+    """Sockets that others bind on this machine; one that is bound anew belongs to somebody who counts samples anew."""
+
+    def __init__(self, endpoints: list[str]) -> None:
+        self._paths = [endpoint[6:] for endpoint in endpoints if endpoint.startswith("ipc://")]
+        self._born_ns: dict[str, int] = {}
+
+    def renewed(self) -> bool:
+        """Return whether one was bound again since it was seen first."""
+        for path in self._paths:
+            try:
+                born_ns = os.stat(path).st_ctime_ns  # noqa: PTH116 - pathlib is slower, and this is asked often
+            except OSError:
+                continue  # not yet there, or not any more
+            if self._born_ns.setdefault(path, born_ns) != born_ns:
+                return True
+        return False
 
 
 class Streams:
@@ -163,9 +182,11 @@ def main() -> int:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     streams.start()
     print("ready", flush=True)  # noqa: T201 - for whoever starts it
-    parent = os.getppid()
+    parent, sounders = os.getppid(), Sockets([source for _, source in options.sounder])
     while not stopped.is_set() and not streams.is_over.is_set() and os.getppid() == parent:
         time.sleep(PARENT_CHECK_S)
+        if sounders.renewed():
+            streams.is_over.set()
     if streams.is_over.is_set():
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell: itself again
     streams.stop()

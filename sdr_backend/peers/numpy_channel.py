@@ -21,11 +21,12 @@ import zmq
 
 from sdr_backend.channel import ArrayChannel, SampleChannel
 from sdr_backend.counted_answers import WIRE, counted_answer
+from sdr_backend.peers.gnuradio_channel import Sockets
 from sdr_backend.radio import Samples
 
 ComplexArray = npt.NDArray[np.complex128]
 LOOPBACK = "127.0.0.1"
-PARENT_CHECK_S = 0.5
+PARENT_CHECK_S = 0.1
 EARLY_SAMPLES = 3  # what GNU Radio's channel model is ahead by, so that one calibration fits both programs
 
 
@@ -145,7 +146,7 @@ class ChannelProgram:
                 self._array.change(rows, noise_rms, offset_cycles)
         return self._name
 
-    def serve(self, parent: int) -> None:
+    def serve(self, parent: int, sounders: Sockets) -> None:
         """Pass samples on until the program is to begin anew, or its parent is gone."""
         poller = zmq.Poller()
         for stream in self._streams.values():
@@ -153,6 +154,8 @@ class ChannelProgram:
             poller.register(stream.downstream, zmq.POLLIN)
         while not self.is_over.is_set() and os.getppid() == parent:
             poller.poll(int(1000 * PARENT_CHECK_S))
+            if sounders.renewed():
+                self.is_over.set()
             for stream in self._streams.values():
                 stream.step(self._lock)
 
@@ -181,7 +184,7 @@ def main() -> None:
         server.register_function(cast("Any", call))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print("ready", flush=True)  # noqa: T201 - for whoever starts it
-    program.serve(os.getppid())
+    program.serve(os.getppid(), Sockets([source for _, source in options.sounder]))
     if program.is_over.is_set():
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell: itself again
 

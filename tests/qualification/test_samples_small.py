@@ -6,7 +6,7 @@ import pytest
 
 from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import wait_until
-from tests.qualification.samples import NUMPY_MODULE, SMALL, count_of, error_m, samples_lab
+from tests.qualification.samples import HEARD_M, NUMPY_MODULE, SMALL, SOUNDED, count_of, error_m, samples_lab
 
 pytestmark = pytest.mark.requirement("the same controller locates users over samples")
 
@@ -26,6 +26,37 @@ def test_run_over_samples_locates_every_user_and_nothing_goes_wrong(lab_of: LabF
     assert max(error_m(fix) for fix in document["fixes"]) < RIGHT_M
     wrong = {name: count for name, count in document["counters"].items() if count}
     assert not wrong.keys() - {"duplicates", "resent", "missed_deadlines", "retries"}
+
+
+def test_run_over_samples_locates_every_user_by_soundings_as_the_emulator_would(lab_of: LabFactory) -> None:
+    lab, file = samples_lab(lab_of, "numpy", SMALL, SOUNDED, {"controller": {"rounds": 5}})
+    process = lab.command("run", str(file), "--json")
+    assert process.ended(60) == 0, process.errors
+    document = json.loads("".join(process.out))
+    assert len(document["fixes"]) == 10
+    assert max(error_m(fix) for fix in document["fixes"]) < HEARD_M
+    assert document["latency_ms"]["capture"]["count"] == 10
+    wrong = {name: count for name, count in document["counters"].items() if count}
+    assert not wrong.keys() - {"duplicates", "resent", "missed_deadlines", "retries"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(NUMPY_MODULE,), ("emulator.air",), ("sdr_backend",), ("ue_agent", "ue-2")],
+    ids=["channel", "air", "radio", "ue"],
+)
+@pytest.mark.long
+def test_run_by_soundings_survives_the_death_of_each_part_without_a_wrong_fix(
+    lab_of: LabFactory, words: tuple[str, ...]
+) -> None:
+    lab, file = samples_lab(lab_of, "numpy", SMALL, LONG, SOUNDED)
+    process = lab.command("run", str(file), "--json")
+    wait_until(lambda: count_of(process) >= 4, "the first fixes", 60)
+    lab.kill_one(*words)
+    assert process.ended(100) == 0, process.errors
+    document = json.loads("".join(process.out))
+    assert len(document["fixes"]) == 2 * ROUNDS
+    assert max(error_m(fix) for fix in document["fixes"]) < HEARD_M
 
 
 @pytest.mark.parametrize(

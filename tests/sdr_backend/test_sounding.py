@@ -16,6 +16,7 @@ from tests.sdr_backend.sounded_array import heard_round
 ComplexArray = npt.NDArray[np.complex128]
 C_M_S = 299_792_458.0
 ROUNDS = Rounds.of(UPLINK.grid.count, ("near", "away", "far"))
+LONGEST = 20.0 / C_M_S * UPLINK.grid.count * UPLINK.grid.spacing_hz  # of a region of 20 m
 DELAY = 41  # of chains and cables; not a multiple of anything
 # the second user by an echo as well, 10 dB below and 4 m longer
 SNAPSHOTS = {
@@ -28,7 +29,7 @@ CF32 = 4e-7
 
 
 def soundings(samples: ComplexArray, ue: str, *, block: int = 700, first: int = 0) -> Iterator[Sounding]:
-    listener = SlotListener(ROUNDS, DELAY)
+    listener = SlotListener(ROUNDS, DELAY, LONGEST)
     listener.begin(ue)
     for place in range(0, samples.shape[1], block):
         part = samples[:, place : place + block].astype(np.complex64)
@@ -79,8 +80,17 @@ def test_a_burst_in_the_slot_of_somebody_else_is_not_taken_for_theirs() -> None:
     assert list(soundings(shifted, "away")) == []
 
 
+@pytest.mark.parametrize("late", [-5, 6, 30])
+def test_a_burst_of_a_ue_that_counts_other_samples_is_refused(late: int) -> None:
+    samples = np.tile(np.roll(HEARD, late, axis=1), 2)
+    listener = SlotListener(ROUNDS, DELAY, LONGEST)
+    listener.begin("near")
+    assert listener.heard(ArrayBlock(samples=samples.astype(np.complex64), first_index=0)) is None
+    assert listener.untimely == 1
+
+
 def test_a_sounding_with_a_gap_is_lost_and_the_next_one_is_heard() -> None:
-    listener = SlotListener(ROUNDS, DELAY)
+    listener = SlotListener(ROUNDS, DELAY, LONGEST)
     listener.begin("near")
     samples = np.tile(HEARD, 2).astype(np.complex64)
     cut = ROUNDS.layout.burst_samples // 2

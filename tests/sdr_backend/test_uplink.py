@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -27,6 +28,7 @@ from ue_agent.sounder import SounderContext
 ComplexArray = npt.NDArray[np.complex128]
 WITHIN_S = 30.0
 C_M_S = 299_792_458.0
+FACTS = msgspec.structs.replace(default_facts(), uplink=UPLINK)
 ROUNDS = Rounds.of(UPLINK.grid.count, ("near", "away", "far"))
 SNAPSHOTS = {
     "near": dense_snapshot(UPLINK, [(1.0, 6.0, 0.4, 0.0)], C_M_S),
@@ -62,8 +64,8 @@ class Bench:
         self.receiver = kept(
             UplinkReceiver(
                 section,
-                ROUNDS,
-                ANTENNAS,
+                FACTS,
+                ROUNDS.slots,
                 self.air,
                 on_heard=lambda command, samples: self.told.put((command, samples)),
                 on_failed=lambda error: self.told.put((Hear(epoch=1, ue="failed"), str(error))),
@@ -147,20 +149,19 @@ def test_an_array_that_begins_anew_is_heard_again_in_step(bench_of: Callable[[fl
 @pytest.fixture
 def sounder(tmp_path: Path, kept: Keep) -> str:
     endpoint = f"ipc://{tmp_path}/{{ue}}"
-    facts = default_facts(uplink_subcarriers=UPLINK.grid.count)
     options: dict[str, OptionValue] = {
         "radio": "zmq-iq-streams",
         "transmit": endpoint,
         "stride": ROUNDS.samples,
         "block": 777,
     }
-    kept(OfdmSounder(SounderContext(ue="far", slots=ROUNDS.slots, facts=facts, options=options)))
+    kept(OfdmSounder(SounderContext(ue="far", slots=ROUNDS.slots, facts=FACTS, options=options)))
     return endpoint.replace("{ue}", "far")
 
 
 def test_a_sounder_has_a_burst_in_its_own_slot_of_one_round_after_another(sounder: str, kept: Keep) -> None:
     array = ArrayRadio(kept(ZmqIq({"receive": sounder})), 1)
-    listener = SlotListener(ROUNDS, 0)
+    listener = SlotListener(ROUNDS, 0, 1.0)
     listener.begin("far")
     numbers: list[int] = []
     while len(numbers) < 20:  # more than are sent at once
