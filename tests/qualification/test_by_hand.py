@@ -1,7 +1,10 @@
 """Parts started by hand, in any order, stopped and started again, over TCP on the loopback interface."""
 
 import json
+import os
 import signal
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +63,29 @@ def running(lab: Lab) -> dict[str, Process]:
     parts = {"controller": lab.controller(), "emulator": lab.emulator(), **{ue: lab.ue(ue) for ue in lab.ues}}
     parts["controller"].told(lambda records: len(fixes(records)) > 3, "the first fixes")
     return parts
+
+
+def being_read(pipe: Path) -> int:
+    """Return a descriptor of a named pipe that somebody has begun to read, zero while nobody has."""
+    with suppress(OSError):
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    return 0
+
+
+@pytest.mark.parametrize("words", [("controller",), ("emulator",), ("ue", "--name", "ue-1")])
+def test_part_that_is_ended_while_it_starts_says_why_and_leaves_nothing(
+    lab_of: LabFactory, words: tuple[str, ...]
+) -> None:
+    lab = lab_of()
+    file = lab.folder / "slow.yaml"
+    os.mkfifo(file)  # whose text does not come
+    part = lab.command(*words, str(file), "--run-dir", str(lab.folder / "never"))
+    descriptor = wait_until(lambda: being_read(file), "somebody who reads the file")
+    part.signal(signal.SIGTERM)
+    assert part.ended() == -signal.SIGTERM, "as systemd and shells know it"
+    os.close(descriptor)
+    assert part.errors == "nftestbed: ended by SIGTERM\n"
+    assert not (lab.folder / "never" / "run.json").exists()
 
 
 @pytest.mark.requirement("every part stops within two seconds")
