@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -82,10 +83,29 @@ def test_part_that_is_ended_while_it_starts_says_why_and_leaves_nothing(
     part = lab.command(*words, str(file), "--run-dir", str(lab.folder / "never"))
     descriptor = wait_until(lambda: being_read(file), "somebody who reads the file")
     part.signal(signal.SIGTERM)
+    os.close(descriptor)  # a signal just before a read is seen after it
     assert part.ended() == -signal.SIGTERM, "as systemd and shells know it"
-    os.close(descriptor)
     assert part.errors == "nftestbed: ended by SIGTERM\n"
     assert not (lab.folder / "never" / "run.json").exists()
+
+
+IN_A_CONTAINER = """
+import os, sys
+os.execvp("unshare", ["unshare", "--fork", "--pid", "--kill-child", sys.executable, *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root can make a process 1")
+def test_process_1_of_a_container_is_ended_while_it_starts(lab_of: LabFactory) -> None:
+    lab = lab_of()
+    file = lab.folder / "slow.yaml"
+    os.mkfifo(file)
+    outside = lab.start("-c", IN_A_CONTAINER, "-m", "deploy.cli", "emulator", str(file))
+    descriptor = wait_until(lambda: being_read(file), "somebody who reads the file")
+    (inside,) = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
+    os.kill(int(inside), signal.SIGTERM)
+    os.close(descriptor)
+    assert outside.ended() == 128 + signal.SIGTERM
 
 
 @pytest.mark.requirement("every part stops within two seconds")
