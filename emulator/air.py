@@ -19,7 +19,7 @@ from emulator.channel_program import AbsentError, ChannelProgram
 from emulator.config import EmulatorSection
 from emulator.iq_air import IqAir
 from emulator.iq_uplink import UplinkIqAir
-from emulator.scene import Scene
+from emulator.scene import Scene, SceneClock
 from emulator.server import Truth
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
@@ -91,7 +91,7 @@ class AirProcess:
         self._downlink = IqAir(shared, emulator, scene, section.sent_rms)
         self._truth = TruthFile(run_directory)
         self._program = ChannelProgram(section, shared.downlink.grid.count, shared.uplink.grid.count)
-        self._began_s = time.monotonic()
+        self._clock = SceneClock()
         self._directions: dict[type[Message], _Direction] = {Configure: _Direction(self._latched)}
         if section.uplink is not None:
             self._uplink = UplinkIqAir(shared, emulator, scene, section.sent_rms)
@@ -163,7 +163,7 @@ class AirProcess:
             if direction.has(last):
                 self._router.send(last.route, last.answer)
             return
-        now_s = time.monotonic() - self._began_s
+        now_s = self._clock.since_s(time.monotonic())
         direction.last = _Request(route=route, session=session, sequence=sequence, message=message, now_s=now_s)
         self._new.set()
 

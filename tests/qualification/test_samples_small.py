@@ -48,8 +48,8 @@ def test_run_over_samples_locates_every_user_by_soundings_as_the_emulator_would(
     assert not wrong.keys() - {"duplicates", "resent", "missed_deadlines", "retries"}
     differences = differences_of_snapshots(lab.run_directory)
     assert len(differences) == 10
-    # 20 dB of one symbol are 27 dB in the mean of five; 3200 exponential powers add up to that within 9 %, five deviations. What
-    # is left of the echo beyond the prefix adds 3 %.
+    # 20 dB of one symbol are 27 dB in the mean of five; 3200 exponential powers add up to that within 9 %, five deviations.
+    # What is left of the echo beyond the prefix adds 3 %.
     assert min(differences) / 0.002 > 0.91
     assert max(differences) / 0.002 < 1.12
 
