@@ -59,8 +59,9 @@ class RadioProcess:
 
     def families(self) -> list[Family]:
         """Return the metrics of this moment."""
-        link = self._control
-        return families(self._server.counters, self._transmitter.counters, link.counters(), is_open=link.is_open)
+        link, sent = self._control, self._transmitter.counters
+        heard = None if self._uplink is None else self._uplink.counters
+        return families(self._server.counters, sent, heard, link.counters(), is_open=link.is_open)
 
     def _opened_uplink(
         self, loaded: LoadedTestbed, section: UplinkReceiverSection, shared: TestbedFacts, slots: tuple[str, ...]
