@@ -6,6 +6,7 @@ from bs_controller.config import ControllerSection
 from bs_controller.schemes import scheme_from_options
 from emulator.config import EmulatorSection
 from emulator.scene import Scene
+from emulator.tracks import read_tracks
 from protocol.config import LoadedTestbed, facts
 from protocol.keys import CONTROLLER, RADIO
 from sdr_backend.config import SdrBackendSection
@@ -45,7 +46,7 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
             known = ", ".join(emulator.users) or "none"
             raise loaded.error(("controller", "ues", index), f"expected a user of the emulator ({known}), got {ue}")
     try:
-        Scene.from_section(emulator, shared)
+        Scene.from_section(emulator, shared, read_tracks(emulator, loaded.path.parent, shared.region))
     except ValueError as error:
         raise loaded.error(("emulator", "users"), f"expected users that fit the testbed, got: {error}") from error
     for index, options in enumerate(controller.schemes):
