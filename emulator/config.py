@@ -7,10 +7,11 @@ are not finite and values that no scene can have are errors.
 import math
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from protocol import config
-from protocol.messages import PeerName
+from protocol.names import PeerNames, each_name, every_name
 from protocol.testbed import FrontEndLimits, NonNegative, Positive
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
@@ -244,9 +245,9 @@ class LinkFaultsSection(Section, frozen=True):
 
 
 class EmulatorSection(Section, frozen=True):
-    """The whole ``emulator:`` section."""
+    """The whole ``emulator:`` section; users may be written as ``ue-1..16``, and are one by one once they are read."""
 
-    users: dict[PeerName, UserSection]
+    users: dict[PeerNames, UserSection]
     seed: Seed = 1
     front_end: FrontEndSection = FrontEndSection()
     downlink_noise: Noise = SweepMean(snr_db=10.0)
@@ -255,3 +256,12 @@ class EmulatorSection(Section, frozen=True):
     clocks: ClocksSection = ClocksSection()
     scatterers: tuple[ScattererSection, ...] = ()
     link_faults: LinkFaultsSection = LinkFaultsSection()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            every_name(self.users)
+        except ValueError as error:
+            raise ValueError(f"users: {error}") from error
+        users = {name: user for names, user in self.users.items() for name in each_name(names)}
+        msgspec.structs.force_setattr(self, "users", users)

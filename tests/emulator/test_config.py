@@ -38,6 +38,12 @@ def test_noise_mode_chooses_its_parameters() -> None:
     assert parsed.uplink_noise == NoNoise()
 
 
+def test_numbered_users_are_one_by_one_once_they_are_read() -> None:
+    parsed = section(users={"cart": USER, "ue-1..3": USER | {"motion": WALK}})
+    assert list(parsed.users) == ["cart", "ue-1", "ue-2", "ue-3"]
+    assert parsed.users["ue-1"] is parsed.users["ue-3"] != parsed.users["cart"]
+
+
 def test_section_survives_a_round_trip() -> None:
     paths: list[dict[str, object]] = [
         {"kind": "diffracted", "gain_db": -6.0},
@@ -91,6 +97,7 @@ def test_front_end_advertises_what_the_file_says() -> None:
         ({"sead": 1}, "sead"),
         ({"seed": -1}, r"\$\.seed"),
         ({"users": {"UE 1": USER}}, r"\$\.users"),
+        ({"users": {"a2": USER, "a1..3": USER}}, r"users: expected distinct names, got a2 twice \(a2, a1\.\.3\)"),
         ({"users": {"a": {"range_m": 0.0, "angle_deg": 0.0}}}, "range_m"),
         ({"users": {"a": {"range_m": 5.0, "angle_deg": 90.0}}}, "angle_deg"),
         ({"users": {"a": {"range_m": math.inf, "angle_deg": 0.0}}}, "range_m must be finite"),
