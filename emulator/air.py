@@ -55,7 +55,6 @@ class AirProcess:
         self._air = IqAir(shared, emulator, scene, section.sent_rms)
         self._truth = TruthFile(run_directory)
         self._program = ChannelProgram(section, shared.downlink.grid.count)
-        self._began_s = time.monotonic()
         self._latched: _Pilot | None = None
         self._computed: tuple[_Pilot, dict[str, UserAir]] | None = None
         self._in_force: tuple[str, _Pilot] | None = None  # the start of the program that has it
@@ -119,7 +118,7 @@ class AirProcess:
             if self._in_force is not None and self._in_force[1] is last:
                 self._answer(last)
             return
-        now_s = time.monotonic() - self._began_s
+        now_s = time.monotonic()
         self._latched = _Pilot(route=route, session=session, sequence=sequence, message=message, now_s=now_s)
         self._new.set()
 

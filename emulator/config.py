@@ -195,12 +195,13 @@ class RecordedSection(Section, frozen=True, tag_field="kind", tag="recorded"):
 
 
 class UserSection(Section, frozen=True):
-    """A user's place at time zero, how it moves, who sees it, and its clock.
+    """A user's place, how it moves, who sees it, and its clock.
 
-    A place may be ``drawn`` from the region; ways and tracks begin at one of their own. ``velocity_m_s`` is along broadside
-    and along the array, for ever. ``paths`` are downlink paths beside the line of sight; ``mixed`` is one reflected and one
-    diffracted, both drawn. A positive ``timing_offset_s`` makes pilots look late; a positive ``carrier_offset_hz`` turns
-    their phase forwards.
+    It stands in its place until a controller first asks this emulator for anything, and moves from then on. A place may be
+    ``drawn`` from the region; ways and tracks begin at one of their own. ``velocity_m_s`` is along broadside and along the
+    array, for ever. ``paths`` are downlink paths beside the line of sight; ``mixed`` is one reflected and one diffracted,
+    both drawn. A positive ``timing_offset_s`` makes pilots look late; a positive ``carrier_offset_hz`` turns their phase
+    forwards.
     """
 
     range_m: Positive | Literal["drawn"] | None = None

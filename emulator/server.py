@@ -18,7 +18,7 @@ from emulator.config import EmulatorSection
 from emulator.downlink import DownlinkEmulator
 from emulator.hardware import Clock, ElementErrors, FrontEndErrors, PilotLayout
 from emulator.impairments import noisy, quantised
-from emulator.scene import Position, Scene, User
+from emulator.scene import Position, Scene, SceneClock, User
 from emulator.uplink import UplinkEmulator
 from protocol.messages import Capture, Configure, Declined, Grid, Listen, Message, Ready, Silence, Snapshot
 from protocol.testbed import FrontEndLimits, Setting, TestbedFacts, group_slices
@@ -69,7 +69,7 @@ class RadioServer:
         self.truth: list[Truth] = []  # drained by the shell
         self._facts = facts
         self._section = section
-        self._scene = scene
+        self._scene, self._clock = scene, SceneClock()
         self._front_end_errors = FrontEndErrors.drawn(
             section.front_end.errors, facts.downlink.array.elements, self._rng_of_run("front end")
         )
@@ -107,7 +107,8 @@ class RadioServer:
             text = f"epoch {message.epoch} after epoch {self._newest_epoch}"
             return Declined(epoch=message.epoch, clause="5.3", text=text)
         self._newest_epoch = message.epoch
-        answer = self._configure(message) if isinstance(message, Configure) else self._capture(message, now_s)
+        scene_s = self._clock.since_s(now_s)
+        answer = self._configure(message) if isinstance(message, Configure) else self._capture(message, scene_s)
         self._answers[message.epoch] = answer
         if len(self._answers) > REMEMBERED_ANSWERS:
             self._answers.popitem(last=False)
@@ -147,15 +148,15 @@ class RadioServer:
             span_ns = 1e9 * limits.delay_span_s
             raise ValueError(f"delays must lie in 0 .. {span_ns:g} ns, got {1e9 * low_s:g} .. {1e9 * high_s:g} ns")
 
-    def _capture(self, message: Capture, now_s: float) -> Message:
-        position = self._where(message.ue, now_s)
+    def _capture(self, message: Capture, scene_s: float) -> Message:
+        position = self._where(message.ue, scene_s)
         if isinstance(position, str):
             return Declined(epoch=message.epoch, clause="6.4", text=position)
         received = self._uplink_errors.received(self._uplink.received(position, self._scene.scatterers))
         rng = self._rng(message.ue, "uplink")
         spacing_hz = self._facts.uplink.grid.spacing_hz
         samples = noisy(received, self._section.uplink_noise, rng, spacing_hz=spacing_hz)
-        self.truth.append(truth_of_pilot(self._scene, message.epoch, message.ue, "uplink", now_s))
+        self.truth.append(truth_of_pilot(self._scene, message.epoch, message.ue, "uplink", scene_s))
         return Snapshot(epoch=message.epoch, samples=samples.astype(np.complex64))
 
     # --- air link ----------------------------------------------------------------------------------------------------
@@ -172,15 +173,16 @@ class RadioServer:
         key = (message.ue, self._on_air.epoch)
         if key in self._grids:
             return self._grids[key]
-        position = self._where(message.ue, now_s)
+        scene_s = self._clock.since_s(now_s)
+        position = self._where(message.ue, scene_s)
         if isinstance(position, str):
             return Silence(epoch=message.epoch, text=position)
-        samples = self._heard(self._on_air, message.ue, position, now_s)
-        self.truth.append(truth_of_pilot(self._scene, self._on_air.epoch, message.ue, "downlink", now_s))
+        samples = self._heard(self._on_air, message.ue, position, scene_s)
+        self.truth.append(truth_of_pilot(self._scene, self._on_air.epoch, message.ue, "downlink", scene_s))
         grid = self._grids[key] = Grid(epoch=self._on_air.epoch, samples=samples)
         return grid
 
-    def _heard(self, on_air: _OnAir, ue: str, position: Position, now_s: float) -> ComplexArray:
+    def _heard(self, on_air: _OnAir, ue: str, position: Position, scene_s: float) -> ComplexArray:
         """Return a sweep after the channel, the UE's clock and noise, ``(subcarrier,)``."""
         user, spacing_hz = self._scene.user(ue), self._facts.downlink.grid.spacing_hz
         received = self._downlink.received(on_air.setting, position, user.visible, user.paths)
@@ -189,13 +191,14 @@ class RadioServer:
             carrier_offset_hz=user.carrier_offset_hz,
             unsteady=self._section.clocks,
         )
-        rng = self._rng(ue, "clock")
-        received = clock.received(received, on_air.layout, rng, start_s=now_s, spacing_hz=spacing_hz)
+        if not clock.is_perfect:
+            rng = self._rng(ue, "clock")
+            received = clock.received(received, on_air.layout, rng, start_s=scene_s, spacing_hz=spacing_hz)
         return noisy(received, self._section.downlink_noise, self._rng(ue, "downlink"), spacing_hz=spacing_hz)
 
-    def _where(self, ue: str, now_s: float) -> Position | str:
+    def _where(self, ue: str, scene_s: float) -> Position | str:
         try:
-            return self._scene.position(ue, now_s)
+            return self._scene.position(ue, scene_s)
         except KeyError:
             return f"the scene has no user {ue}"
         except ValueError as error:
@@ -211,15 +214,15 @@ class RadioServer:
         return np.random.default_rng([self._section.seed, zlib.crc32(part.encode())])
 
 
-def truth_of_pilot(scene: Scene, epoch: int, ue: str, link: Literal["downlink", "uplink"], now_s: float) -> Truth:
+def truth_of_pilot(scene: Scene, epoch: int, ue: str, link: Literal["downlink", "uplink"], scene_s: float) -> Truth:
     """Return where a user of the scene is when its pilot is sent; soundings have paths of their own."""
-    user, position = scene.user(ue), scene.position(ue, now_s)
+    user, position = scene.user(ue), scene.position(ue, scene_s)
     return Truth(
         epoch=epoch,
         ue=ue,
         link=link,
         position=position,
-        velocity_m_s=scene.velocity_m_s(ue, now_s),
+        velocity_m_s=scene.velocity_m_s(ue, scene_s),
         paths=_path_truth(user, position) if link == "downlink" else (),
     )
 
