@@ -13,7 +13,7 @@ from collections import OrderedDict
 import numpy as np
 import numpy.typing as npt
 
-from emulator.motion import Point
+from emulator.motion import Point, refuse_outside
 from protocol.testbed import Region
 
 Floats = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ class RandomWalk:
     Raises
     ------
     ValueError
-        If the region is too narrow for the speed.
+        If it begins outside the region, or that is too narrow for the speed.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class RandomWalk:
         region: Region,
         seed: tuple[int, ...],
     ) -> None:
+        refuse_outside(np.array([start_m]), region, ["random_walk"])
         self._speed_m_s, self._turn_rms_rad_s, self._seed = speed_m_s, turn_rms_rad_s, seed
         self._memory = math.exp(-STEP_S / turn_time_s)
         self._borders = _Borders(region, speed_m_s, 2 * turn_rms_rad_s)

@@ -93,6 +93,21 @@ def test_turn_rates_have_the_rms_and_the_memory_asked_for() -> None:
     assert correlation == pytest.approx(math.exp(-1), abs=0.09)  # five times what chance makes of 3000 turns
 
 
+def test_walker_who_does_not_turn_goes_straight_on_until_a_border_is_near() -> None:
+    straight = walk(turn_rms_deg_s=0.0, start_m=(27.0, 0.0))
+    times_s = np.arange(0, 10, 0.1)
+    x_m, y_m, vx_m_s, vy_m_s = places(straight, times_s).T
+    np.testing.assert_allclose(x_m, 27.0 + times_s * vx_m_s[0], atol=1e-12)  # rounding of a hundred steps
+    np.testing.assert_allclose(y_m, times_s * vy_m_s[0], atol=1e-12)
+    later = places(straight, np.arange(0, 120, 0.1))[:, 2:]
+    assert (later @ later[0] < 0).any(), "a border turns it round"
+
+
+def test_walk_that_begins_outside_the_region_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"random_walk: expected a place within 5 \.\. 50 m .*, got 60 m at 0 deg"):
+        walk(start_m=(60.0, 0.0))
+
+
 def test_region_too_narrow_for_the_speed_is_refused() -> None:
     # 5 m times 120 deg are 10.5 m, of which a walker needs twelve steps
     with pytest.raises(ValueError, match=r"speed_m_s: expected at most 8\.72\d* in a region 10\.47\d* m wide, got 9"):
