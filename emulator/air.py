@@ -55,7 +55,7 @@ class AirProcess:
         self._air = IqAir(shared, emulator, scene, section.sent_rms)
         self._truth = TruthFile(run_directory)
         self._program = ChannelProgram(section, shared.downlink.grid.count)
-        self._clock = SceneClock()
+        self._clock = SceneClock(self._truth.scene_s)
         self._latched: _Pilot | None = None
         self._computed: tuple[_Pilot, dict[str, UserAir]] | None = None
         self._in_force: tuple[str, _Pilot] | None = None  # the start of the program that has it

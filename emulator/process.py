@@ -10,7 +10,7 @@ from pathlib import Path
 from emulator.config import EmulatorSection
 from emulator.link_faults import LinkFaults
 from emulator.metrics import answer_durations, families
-from emulator.scene import Scene
+from emulator.scene import Scene, SceneClock
 from emulator.server import RadioServer
 from emulator.tracks import read_tracks
 from emulator.truth import TruthFile
@@ -38,10 +38,10 @@ class EmulatorProcess:
         shared = facts(loaded.file)
         scene = Scene.from_section(section, shared, read_tracks(section, loaded.path.parent, shared.region))
         self.users = scene.names
-        self._server = RadioServer(shared, section, scene)
+        self._truth = TruthFile(run_directory)
+        self._server = RadioServer(shared, section, scene, SceneClock(self._truth.scene_s))
         self._settle_s = self._server.limits.settle_s
         self._faults = LinkFaults(section.link_faults)
-        self._truth = TruthFile(run_directory)
         self._answers = answer_durations()
         self._sessions = 0
         hello = Hello(

@@ -101,16 +101,18 @@ class User:
 class SceneClock:
     """Seconds since the scene began; it begins when it is first asked for, which is at a controller's first request.
 
-    A radio may wait for long before that, as for a controller that compiles its loops; nobody has walked off meanwhile.
+    A radio may wait for long before that, as for a controller that compiles its loops; nobody has walked off meanwhile. One
+    that was started again goes on at `resumed_s`, as if everybody had stood still.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resumed_s: float = 0.0) -> None:
+        self._resumed_s = resumed_s
         self._began_s: float | None = None
 
     def since_s(self, now_s: float) -> float:
-        """Return how long ago the scene began, zero the first time."""
+        """Return how long ago the scene began, not counting while it stood still."""
         if self._began_s is None:
-            self._began_s = now_s
+            self._began_s = now_s - self._resumed_s
         return now_s - self._began_s
 
 

@@ -42,12 +42,13 @@ class PathTruth:
 class Truth:
     """Where a user really was and how it moved when its pilot of this epoch was sent, and its paths beside the line of sight.
 
-    ``velocity_m_s`` is along broadside and along the array. It never leaves the emulator's host.
+    ``scene_s`` is when that was; ``velocity_m_s`` is along broadside and along the array. It never leaves the emulator's host.
     """
 
     epoch: int
     ue: str
     link: str
+    scene_s: float
     position: Position
     velocity_m_s: tuple[float, float]
     paths: tuple[PathTruth, ...] = ()
@@ -63,13 +64,15 @@ class _OnAir:
 class RadioServer:
     """The state of the emulated radio: what is on the air, and the answers it may be asked for again."""
 
-    def __init__(self, facts: TestbedFacts, section: EmulatorSection, scene: Scene) -> None:
+    def __init__(
+        self, facts: TestbedFacts, section: EmulatorSection, scene: Scene, clock: SceneClock | None = None
+    ) -> None:
         self.limits: FrontEndLimits = section.front_end.limits(facts.downlink.array.elements)
         self.counters: Counter[str] = Counter()
         self.truth: list[Truth] = []  # drained by the shell
         self._facts = facts
         self._section = section
-        self._scene, self._clock = scene, SceneClock()
+        self._scene, self._clock = scene, clock or SceneClock()
         self._front_end_errors = FrontEndErrors.drawn(
             section.front_end.errors, facts.downlink.array.elements, self._rng_of_run("front end")
         )
@@ -221,6 +224,7 @@ def truth_of_pilot(scene: Scene, epoch: int, ue: str, link: Literal["downlink", 
         epoch=epoch,
         ue=ue,
         link=link,
+        scene_s=scene_s,
         position=position,
         velocity_m_s=scene.velocity_m_s(ue, scene_s),
         paths=_path_truth(user, position) if link == "downlink" else (),
