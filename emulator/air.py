@@ -21,6 +21,7 @@ from emulator.iq_air import IqAir
 from emulator.iq_uplink import UplinkIqAir
 from emulator.scene import Scene, SceneClock
 from emulator.server import Truth
+from emulator.tracks import read_tracks
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.config import LoadedTestbed, SdrSection, facts
@@ -87,11 +88,11 @@ class AirProcess:
     def __init__(self, loaded: LoadedTestbed, section: SdrSection, run_directory: Path | None) -> None:
         emulator = loaded.section("emulator", EmulatorSection)
         shared = facts(loaded.file)
-        scene = Scene.from_section(emulator, shared)
+        scene = Scene.from_section(emulator, shared, read_tracks(emulator, loaded.path.parent, shared.region))
         self._downlink = IqAir(shared, emulator, scene, section.sent_rms)
         self._truth = TruthFile(run_directory)
         self._program = ChannelProgram(section, shared.downlink.grid.count, shared.uplink.grid.count)
-        self._clock = SceneClock()
+        self._clock = SceneClock(self._truth.scene_s)
         self._directions: dict[type[Message], _Direction] = {Configure: _Direction(self._latched)}
         if section.uplink is not None:
             self._uplink = UplinkIqAir(shared, emulator, scene, section.sent_rms)

@@ -17,7 +17,7 @@ from emulator.hardware import ElementErrors
 from emulator.impairments import flat_sigma2_w, link_budget_amplitude
 from emulator.iq_air import taps_from_response
 from emulator.scene import Position, Scene
-from emulator.server import Truth
+from emulator.server import Truth, truth_of_pilot
 from emulator.uplink import UplinkEmulator
 from protocol.messages import Capture
 from protocol.testbed import TestbedFacts
@@ -68,7 +68,7 @@ class UplinkIqAir:
         """
         places = {ue: at for ue in self._scene.names if (at := self._where(ue, now_s)) is not None}
         if message.ue in places:
-            self.truth.append(Truth(epoch=message.epoch, ue=message.ue, link="uplink", position=places[message.ue]))
+            self.truth.append(truth_of_pilot(self._scene, message.epoch, message.ue, "uplink", now_s))
         heard = {ue: self._heard(at) for ue, at in places.items()}
         delay_samples = self._uplink.grid.count // 2
         return ArrayAir(

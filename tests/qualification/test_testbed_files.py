@@ -18,6 +18,11 @@ MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
     "out of range": ({"controller": {"rounds": 0}}, r"controller\.rounds: expected .*1, got 0"),
     "unknown scheme": ({"controller": {"schemes": [{"scheme": "gps"}]}}, r'controller\.schemes\[0\].*expected .*"gps"'),
     "user nowhere": ({"controller": {"ues": ["ue-9"]}}, r"controller\.ues.*: expected .*, got .*ue-9"),
+    "numbered user nowhere": ({"controller": {"ues": ["ue-1..3"]}}, r"controller\.ues\[0\]: expected .*, got ue-3"),
+    "user elsewhere": (
+        {"emulator": {"users": {"ue-1": {"range_m": 99.0, "motion": {"kind": "random_walk", "speed_m_s": 1.0}}}}},
+        r"emulator\.users: .*user 'ue-1': random_walk: expected a place within 1 \.\. 10 m and .*, got 99 m",
+    ),
     "open to the network": (
         {"links": {"control": "tcp://0.0.0.0:5750"}},
         r'links\.control: expected a loopback address .*, got "tcp://0\.0\.0\.0:5750"',
