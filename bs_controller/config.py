@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from bs_controller.schemes import SchemeOptions
 from protocol.config import Section
-from protocol.messages import PeerName
+from protocol.names import PeerNames, every_name
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
+MAX_UES = 4096
 
 
 Paths = Literal["own", "common", "none"]
@@ -30,12 +32,13 @@ class CalibrationSection(Section, frozen=True):
 class ControllerSection(Section, frozen=True):
     """Whom to locate, how, and how long to wait for whom.
 
+    `ues` may be written as ``ue-1..16``; once read they are one by one.
     Times are seconds: `gather_s` is how long a run waits for all UEs before it starts, so that they share their first
     sweeps; `rejoin_s` how long an absent peer may take to return before its work is given up; `request_deadline_s` how
     long one request may take before it is missed, and `retries` how often it is tried again.
     """
 
-    ues: Annotated[tuple[PeerName, ...], Meta(min_length=1, max_length=4096)]
+    ues: Annotated[tuple[PeerNames, ...], Meta(min_length=1, max_length=MAX_UES)]
     schemes: Annotated[tuple[SchemeOptions, ...], Meta(min_length=1, max_length=64)]
     rounds: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     gather_s: Seconds = 20.0
@@ -48,8 +51,13 @@ class ControllerSection(Section, frozen=True):
     calibration: CalibrationSection | None = None
 
     def __post_init__(self) -> None:
-        if len(set(self.ues)) != len(self.ues):
-            raise ValueError(f"ues: expected distinct names, got {', '.join(self.ues)}")
+        try:
+            names = every_name(self.ues)
+        except ValueError as error:
+            raise ValueError(f"ues: {error}") from error
+        if len(names) > MAX_UES:
+            raise ValueError(f"ues: expected at most {MAX_UES} names, got {len(names)}")
+        msgspec.structs.force_setattr(self, "ues", names)
         if self.liveness_s < 2 * self.heartbeat_s:
             raise ValueError(
                 f"liveness_s: expected at least twice heartbeat_s ({self.heartbeat_s:g} s), got {self.liveness_s:g}"

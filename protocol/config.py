@@ -40,7 +40,9 @@ __all__ = [
     "RegionSection",
     "SdrSection",
     "Section",
+    "SoundingSection",
     "TestbedFile",
+    "UplinkAirSection",
     "UplinkSection",
     "facts",
     "host_and_port",
@@ -148,12 +150,40 @@ class EchoSection(Section, frozen=True):
     phase_deg: float = 0.0
 
 
+class SoundingSection(Section, frozen=True, kw_only=True):
+    """Who sounds when: in every round of the uplink each of `slots` has one burst, in this order."""
+
+    slots: Annotated[tuple[PeerName, ...], Meta(min_length=1, max_length=1024)]
+
+    def __post_init__(self) -> None:
+        if len(set(self.slots)) != len(self.slots):
+            raise ValueError(f"slots: expected each name once, got {', '.join(self.slots)}")
+
+
+class UplinkAirSection(Section, frozen=True, kw_only=True):
+    """Samples from UEs to the uplink array: each UE binds `transmit`, in which `{ue}` stands for its name.
+
+    The channel program binds `receive` and answers there with all antennas' samples, those of one time beside each other.
+    """
+
+    transmit: str
+    receive: str
+
+    def __post_init__(self) -> None:
+        for key, endpoint in (("transmit", self.transmit), ("receive", self.receive)):
+            if not is_private(key, endpoint):
+                raise ValueError(f'{key}: expected a loopback address or ipc://, got "{endpoint}"')
+        if "{ue}" not in self.transmit:
+            raise ValueError(f'transmit: expected {{ue}} for the name of each UE, got "{self.transmit}"')
+
+
 class SdrSection(Section, frozen=True, kw_only=True):
     """An air of samples, used instead of emulated grids: a channel program filters them, an air process sets its taps.
 
     The front end's hook tells the air process at `settings`, which commands the channel program on the loopback port
     `channel_port`. Each UE has a stream of its own: `{ue}` in `transmit`, which the transmitter binds, and in `receive`, which
-    the channel program binds, stands for its name. The rest is what the samples meet on their way beside the scene.
+    the channel program binds, stands for its name. The rest is what the samples meet on their way beside the scene, in the
+    `uplink` too, if there is one.
     """
 
     program: Literal["gnuradio", "numpy"] = "gnuradio"
@@ -165,6 +195,7 @@ class SdrSection(Section, frozen=True, kw_only=True):
     carrier_offset_spacings: Annotated[float, Meta(ge=-0.4, le=0.4)] = 0.0
     delay_samples: Annotated[int, Meta(ge=0, le=4096)] = 0
     echoes: tuple[EchoSection, ...] = ()
+    uplink: UplinkAirSection | None = None
 
     def __post_init__(self) -> None:
         for key, endpoint in (("settings", self.settings), ("transmit", self.transmit), ("receive", self.receive)):
@@ -250,6 +281,7 @@ class TestbedFile(Section, frozen=True, kw_only=True):
     ue_agent: dict[str, object] = {}
     sdr_backend: dict[str, object] = {}
     sdr: SdrSection | None = None
+    sounding: SoundingSection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

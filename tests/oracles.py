@@ -116,3 +116,16 @@ def repetition_coherence(samples: ComplexArray, place: int, symbol: int) -> floa
     first, second = samples[place : place + symbol], samples[place + symbol : place + 2 * symbol]
     energy = np.vdot(first, first).real * np.vdot(second, second).real
     return float(abs(np.vdot(first, second)) ** 2 / energy) if energy else 0.0
+
+
+def filtered_round(snapshot: ComplexArray, samples: ComplexArray, delay_samples: int) -> ComplexArray:
+    """What antennas hear of a round that is sent again and again, ``(antenna, sample)``: tap by tap of each inverse DFT.
+
+    `snapshot` is ``(antenna, subcarrier)``. Taps stand from half a symbol before to half a symbol behind the delay.
+    """
+    count = snapshot.shape[1]
+    heard = np.zeros((len(snapshot), samples.size), dtype=np.complex128)
+    for place in range(-(count // 2), count - count // 2):
+        tap = sum(snapshot[:, m] * np.exp(2j * np.pi * m * place / count) for m in range(count)) / count
+        heard += np.outer(tap, np.roll(samples, delay_samples + place))
+    return heard
