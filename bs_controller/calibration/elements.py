@@ -93,7 +93,7 @@ def element_errors(heard: HeardCodes, facts: TestbedFacts) -> Solved:
     grid = facts.downlink.grid
     offset_hz = grid.offset_hz - grid.offset_hz.mean()
     state = _State(gain=np.ones(elements, complex), delay_s=np.zeros(elements), clocks=first_clocks(heard, facts))
-    before_w = all_w = float(np.sum(np.abs(heard.samples) ** 2))
+    before_w = left_w = all_w = float(np.sum(np.abs(heard.samples) ** 2))
     for _ in range(MOST_TURNS):
         decoded = np.einsum("kc,akm->acm", matrix, _steadied(heard.samples, state.clocks, offset_hz)) / heard.codes
         _fit_elements(state, decoded, tones, column, offset_hz)
@@ -104,8 +104,18 @@ def element_errors(heard: HeardCodes, facts: TestbedFacts) -> Solved:
         before_w = left_w
         state.clocks = _fitted_clocks(heard.samples, expected, state.clocks, offset_hz)
     else:
+        _require_explained(heard, 1 - left_w / all_w)
         raise ValueError(_unsettled(heard))
+    _require_explained(heard, 1 - left_w / all_w)
     return _solved(state, heard, tones, expected, facts)
+
+
+def _require_explained(heard: HeardCodes, explained: float) -> None:
+    if explained < LEAST_EXPLAINED:
+        raise ValueError(
+            f"expected pilots of which elements at {heard.place.range_m:g} m explain {LEAST_EXPLAINED:.0%} of the power, got "
+            f"{explained:.0%}: noise, an echo, another place, or a clock that is late by a quarter of a symbol or more"
+        )
 
 
 def _unsettled(heard: HeardCodes) -> str:
@@ -185,12 +195,6 @@ def _solved(
     middle_hz = facts.downlink.grid.offset_hz.mean()
     offset_hz = facts.downlink.grid.offset_hz - middle_hz
     left = _steadied(heard.samples, state.clocks, offset_hz) - expected
-    explained = 1 - np.sum(np.abs(left) ** 2) / np.sum(np.abs(heard.samples) ** 2)
-    if explained < LEAST_EXPLAINED:
-        raise ValueError(
-            f"expected pilots of which elements at {heard.place.range_m:g} m explain {LEAST_EXPLAINED:.0%} of the power, got "
-            f"{explained:.0%}: noise, an echo, another place, or clocks that were later than half of a symbol"
-        )
     unknowns = 1.5 * state.gain.size + state.clocks.phase_rad.size  # in complex numbers
     noise_w = float(np.sum(np.abs(left) ** 2) / (left.size - unknowns))
     level_db = NEPER_DB * np.log(np.maximum(np.abs(state.gain), 1e-12))
