@@ -31,10 +31,6 @@ class Agenda(Protocol):
     def waits(self) -> bool:
         """Return whether absent peers are waited for, however long, and those who are there served meanwhile."""
 
-    @property
-    def counters(self) -> Counter[str]:
-        """Return what was left out, and how often."""
-
     def job(self, ue: str) -> Job:
         """Return the work of a user, not begun."""
 
@@ -54,7 +50,6 @@ class Rounds:
     waits = False
 
     def __init__(self, schemes: Sequence[Scheme], section: ControllerSection) -> None:
-        self.counters: Counter[str] = Counter()
         self._schemes, self._section = schemes, section
         self.answers_within_s, self.retries = section.request_deadline_s, section.retries
 
@@ -75,8 +70,10 @@ class Rounds:
         """Take note of nothing: the next localization comes at once."""
 
 
-def agenda_of(facts: TestbedFacts, section: ControllerSection, schemes: Sequence[Scheme], now_s: float) -> Agenda:
-    """Return what a testbed file wants to be done."""
+def agenda_of(
+    facts: TestbedFacts, section: ControllerSection, schemes: Sequence[Scheme], counters: Counter[str], now_s: float
+) -> Agenda:
+    """Return what a testbed file wants to be done; what is left out is added to the counters."""
     if section.track is None:
         return Rounds(schemes, section)
-    return Tracker(schemes, section, section.track, Follow(facts=facts), now_s)
+    return Tracker(schemes, section, section.track, follow=Follow(facts=facts), counters=counters, now_s=now_s)

@@ -34,7 +34,7 @@ class Run:
         self, facts: TestbedFacts, section: ControllerSection, schemes: Sequence[Scheme], now_s: float, *, patient: bool
     ) -> None:
         self.counters: Counter[str] = Counter()
-        self._agenda = agenda_of(facts, section, schemes, now_s)
+        self._agenda = agenda_of(facts, section, schemes, self.counters, now_s)
         self.finished = False
         self._facts = facts
         self._section = section

@@ -4,17 +4,24 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol
 
 from bs_controller.config import ControllerSection, TrackSection
 from bs_controller.jobs import Job, Plan, Stage, labels
 from bs_controller.records import Record, track_record
-from bs_controller.schemes.follow import Follow
-from bs_controller.sweeps import Fix, Prior, Scheme
+from bs_controller.sweeps import Fix, Localization, Prior, Scheme
 from bs_controller.tracking import MotionModel, Track, begun, continued
 
 LEFT_ALONE_S = 5.0  # at most is a user left alone who fails again and again
 # How well a position must be predicted for one sweep to do: within the reach of its search of 0.4 m at four deviations.
 FOLLOWED_RMS_M = 0.1
+
+
+class Following(Protocol):
+    """A way to locate a user who is thought to be somewhere."""
+
+    def locate_from(self, prior: Prior) -> Localization:
+        """Return a fresh localization."""
 
 
 class Turns:
@@ -46,12 +53,18 @@ class Tracker:
     retries = 0  # the next round comes soon
 
     def __init__(
-        self, schemes: Sequence[Scheme], section: ControllerSection, options: TrackSection, follow: Follow, now_s: float
+        self,
+        schemes: Sequence[Scheme],
+        section: ControllerSection,
+        options: TrackSection,
+        *,
+        follow: Following,
+        counters: Counter[str],
+        now_s: float,
     ) -> None:
-        self.counters: Counter[str] = Counter()
         self.answers_within_s = min(section.request_deadline_s, options.answer_within_s)
         self._schemes, self._options, self._follow = schemes, options, follow
-        self._began_s = now_s
+        self._counters, self._began_s = counters, now_s
         self._model = MotionModel(
             acceleration_m2_s3=options.acceleration_m2_s3,
             speed_rms_m_s=options.speed_rms_m_s,
@@ -111,7 +124,7 @@ class Tracker:
         before = self._tracks.get(job.ue)
         track = begun(fix, at_s, self._model) if before is None else continued(before, fix, at_s, spread_s, self._model)
         self._tracks[job.ue] = track
-        self.counters["refused_fixes"] += track.refused > 0
+        self._counters["refused_fixes"] += track.refused > 0
         return [track_record(job, track, self._began_s, age_ms=1e3 * (now_s - times_s[0]))]
 
     def failed(self, job: Job, now_s: float) -> None:
@@ -122,4 +135,4 @@ class Tracker:
     def _count_skipped(self, job: Job, now_s: float) -> None:
         """Count the rounds that were due while this one was under way, but for the last, which comes now."""
         latest = math.floor((now_s - self._began_s) * self._rate_hz(job.ue))
-        self.counters["skipped_rounds"] += max(0, latest - job.at - 1)
+        self._counters["skipped_rounds"] += max(0, latest - job.at - 1)
