@@ -70,6 +70,7 @@ def fix_record(job: Job, fix: Fix, now_s: float) -> Record:
         "scheme": job.label,
         "round": job.plan.round,
         **found_record(fix),
+        **_prior_record(job),
         "epochs": list(job.epochs),
         "latency_ms": 1e3 * (now_s - job.started_s),
         "sweep_latency_ms": list(job.sweep_latency_ms),
@@ -117,7 +118,13 @@ def _known(value: Covariance | Visibility | GoodnessOfFit | Integrity | ClockOff
 def failure_record(job: Job, reason: Reason, text: str) -> Record:
     """Return the record of a scheme that ended without a fix."""
     scheme, number = job.label, job.plan.round
-    return {"kind": "failure", "ue": job.ue, "scheme": scheme, "round": number, "reason": reason.value, "text": text}
+    record: Record = {"kind": "failure", "ue": job.ue, "scheme": scheme, "round": number}
+    return {**record, "reason": reason.value, "text": text, **_prior_record(job)}
+
+
+def _prior_record(job: Job) -> Record:
+    """Return where a user was thought to be who was followed, without which the localization cannot be repeated."""
+    return {} if job.followed_from is None else {"prior": asdict(job.followed_from)}
 
 
 def opened_record(hello: msg.Hello) -> Record:

@@ -45,7 +45,7 @@ class UserTracking(msgspec.Struct, frozen=True, kw_only=True):
 class TrackingResult(msgspec.Struct, frozen=True, kw_only=True):
     """The document that ``--json`` prints of a continuous run.
 
-    ``age_ms`` is how old a fix's first sweep was when the fix was known.
+    ``age_ms`` is how old a fix's first sweep was when the fix was known; rates are from the first fix to the last.
     """
 
     run_dir: str
@@ -156,7 +156,7 @@ def tracking_result(
                 users[str(record["ue"])].failures += 1
             case "end":
                 counters = msgspec.convert(record["counters"], dict[str, int])
-    span_s = wanted.duration_s or max((last_s or 0.0) - (first_s or 0.0), 1e-9)
+    span_s = max((last_s or 0.0) - (first_s or 0.0), 1e-9)
     rows = [_row(ue, user, wanted.rate_hz[ue], span_s) for ue, user in users.items()]
     return TrackingResult(
         run_dir=run_dir,
