@@ -25,7 +25,7 @@ from emulator.impairments import (
     timing_jitter_s,
     with_timing_offset,
 )
-from emulator.scene import Position, Scene, SceneClock
+from emulator.scene import Position, Scene
 from emulator.server import Truth, path_truth
 from protocol.messages import Configure
 from protocol.testbed import Setting, TestbedFacts
@@ -60,8 +60,7 @@ class IqAir:
     def __init__(self, facts: TestbedFacts, section: EmulatorSection, scene: Scene, sent_rms: float) -> None:
         self.truth: list[Truth] = []
         self._grid = facts.downlink.grid
-        self._section, self._sent_rms = section, sent_rms
-        self._scene, self._clock = scene, SceneClock()
+        self._section, self._scene, self._sent_rms = section, scene, sent_rms
         self._errors = FrontEndErrors.drawn(
             section.front_end.errors, facts.downlink.array.elements, self._rng("front end")
         )
@@ -83,23 +82,22 @@ class IqAir:
         session
             Which start of the transmitter counts its epochs so.
         now_s
-            The scene begins with the first setting; users stay where they are until the next pilot.
+            Since the scene began: users stay where they are until the next pilot.
         """
         setting = self._errors.sent(
             Setting(phase_cycles=np.asarray(message.phase_cycles), delay_s=np.asarray(message.delay_s))
         )
         self._pilots += 1
-        scene_s = self._clock.since_s(now_s)
-        places = {ue: at for ue in self._scene.names if (at := self._where(ue, scene_s)) is not None}
+        places = {ue: at for ue in self._scene.names if (at := self._where(ue, now_s)) is not None}
         if self._told != (session, message.epoch):
             self._told = session, message.epoch
             self.truth += [self._truth(message.epoch, ue, at) for ue, at in places.items()]
         sweep = f"{session} {message.epoch}"
-        return {ue: self._heard(setting, sweep, ue, at, scene_s) for ue, at in places.items()}
+        return {ue: self._heard(setting, sweep, ue, at, now_s) for ue, at in places.items()}
 
-    def _where(self, ue: str, scene_s: float) -> Position | None:
+    def _where(self, ue: str, now_s: float) -> Position | None:
         try:
-            return self._scene.position(ue, scene_s)
+            return self._scene.position(ue, now_s)
         except ValueError:
             return None
 
@@ -107,10 +105,10 @@ class IqAir:
         paths = path_truth(self._scene.user(ue), position)
         return Truth(epoch=epoch, ue=ue, link="downlink", position=position, paths=paths)
 
-    def _heard(self, setting: Setting, sweep: str, ue: str, position: Position, scene_s: float) -> UserAir:
+    def _heard(self, setting: Setting, sweep: str, ue: str, position: Position, now_s: float) -> UserAir:
         user, spacing_hz = self._scene.user(ue), self._grid.spacing_hz
         response = self._downlink.received(setting, position, user.visible, user.paths)
-        response *= np.exp(1j * self._phase_rad(ue, user.carrier_offset_hz, scene_s))
+        response *= np.exp(1j * self._phase_rad(ue, user.carrier_offset_hz, now_s))
         jitter_s = timing_jitter_s(self._rng(f"{ue} {sweep}"), self._section.clocks.timing_jitter_rms_s)
         response = with_timing_offset(response, user.timing_offset_s + jitter_s, spacing_hz)
         noise = self._section.downlink_noise
@@ -122,9 +120,9 @@ class IqAir:
             taps=taps_from_response(response, self._delay_samples), noise_rms=math.sqrt(sigma2_w) * self._sent_rms
         )
 
-    def _phase_rad(self, ue: str, carrier_offset_hz: float, scene_s: float) -> float:
+    def _phase_rad(self, ue: str, carrier_offset_hz: float, now_s: float) -> float:
         """Return the phase of a user's carrier at this pilot, which nobody tells from the next one's."""
-        steady_rad = float(carrier_phase_rad(carrier_offset_hz, np.array([scene_s]))[0])
+        steady_rad = float(carrier_phase_rad(carrier_offset_hz, np.array([now_s]))[0])
         rms_rad = math.radians(self._section.clocks.phase_noise_rms_deg)
         return steady_rad + float(phase_noise_rad(self._rng(f"{ue} {self._pilots} phase"), 1, rms_rad)[0])
 

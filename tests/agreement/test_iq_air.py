@@ -1,6 +1,5 @@
 """The air of samples and the receiver, each from its own side, agree with the grids that the emulator gives."""
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -111,15 +110,6 @@ def test_noise_of_a_symbol_is_that_of_the_emulator() -> None:
     heard = air(SweepMean(snr_db=snr_db)).latched(configure(setting), 1, 0.0)["near"]
     power = np.mean(np.abs(grid_of_emulator(setting, "near")) ** 2) * DEFAULT_AMPLITUDE**2
     assert heard.noise_rms**2 == pytest.approx(power / 10 ** (snr_db / 10), rel=1e-9)  # finufft's tolerance is 1e-10
-
-
-def test_users_walk_from_the_first_setting_on() -> None:
-    walker = UserSection(range_m=10.0, angle_deg=0.0, velocity_m_s=(2.0, 0.0))
-    wanted = msgspec.structs.replace(section(NoNoise()), users={"walker": walker})
-    through = IqAir(FACTS, wanted, Scene.from_section(wanted, FACTS), DEFAULT_AMPLITUDE)
-    for session, now_s in ((1, 100.0), (2, 103.0)):
-        through.latched(configure(setting_from_focus(ARC, FACTS)), session, now_s)
-    assert [truth.position.range_m for truth in through.truth] == [10.0, 16.0]  # exact: whole numbers
 
 
 def test_groups_in_pilots_of_their_own_are_put_together_in_spite_of_the_carriers_offset() -> None:
