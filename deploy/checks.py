@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from bs_controller.config import ControllerSection, TrackSection
 from bs_controller.schemes import scheme_from_options
 from emulator.config import EmulatorSection
 from emulator.scene import Scene
+from emulator.tracks import read_tracks
 from protocol.config import LoadedTestbed, facts
 from protocol.keys import CONTROLLER, RADIO
+from protocol.names import each_name
 from sdr_backend.config import SdrBackendSection
 from sdr_backend.ofdm import FrameLayout
 from ue_agent.config import UeAgentSection
@@ -74,12 +78,9 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
     controller = loaded.section("controller", ControllerSection)
     emulator = loaded.section("emulator", EmulatorSection)
     shared = facts(loaded.file)
-    for index, ue in enumerate(controller.ues):
-        if ue not in emulator.users:
-            known = ", ".join(emulator.users) or "none"
-            raise loaded.error(("controller", "ues", index), f"expected a user of the emulator ({known}), got {ue}")
+    _check_users(loaded, emulator)
     try:
-        Scene.from_section(emulator, shared)
+        Scene.from_section(emulator, shared, read_tracks(emulator, loaded.path.parent, shared.region))
     except ValueError as error:
         raise loaded.error(("emulator", "users"), f"expected users that fit the testbed, got: {error}") from error
     for index, options in enumerate(controller.schemes):
@@ -96,6 +97,15 @@ def checked(loaded: LoadedTestbed) -> CheckedTestbed:
     if loaded.file.sdr is not None:
         _check_samples(loaded, ue_agent)
     return CheckedTestbed(loaded=loaded, controller=controller, emulator=emulator, ue_agent=ue_agent)
+
+
+def _check_users(loaded: LoadedTestbed, emulator: EmulatorSection) -> None:
+    """Refuse UEs that the emulator does not know."""
+    for index, names in enumerate(msgspec.convert(loaded.file.controller["ues"], tuple[str, ...])):
+        for ue in each_name(names):
+            if ue not in emulator.users:
+                known = ", ".join(emulator.users) or "none"
+                raise loaded.error(("controller", "ues", index), f"expected a user of the emulator ({known}), got {ue}")
 
 
 def _check_samples(loaded: LoadedTestbed, ue_agent: UeAgentSection) -> None:

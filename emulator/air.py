@@ -16,6 +16,7 @@ from emulator.channel_program import AbsentError, ChannelProgram
 from emulator.config import EmulatorSection
 from emulator.iq_air import IqAir, UserAir
 from emulator.scene import Scene, SceneClock
+from emulator.tracks import read_tracks
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.config import LoadedTestbed, SdrSection, facts
@@ -50,7 +51,8 @@ class AirProcess:
     def __init__(self, loaded: LoadedTestbed, section: SdrSection, run_directory: Path | None) -> None:
         emulator = loaded.section("emulator", EmulatorSection)
         shared = facts(loaded.file)
-        self._air = IqAir(shared, emulator, Scene.from_section(emulator, shared), section.sent_rms)
+        scene = Scene.from_section(emulator, shared, read_tracks(emulator, loaded.path.parent, shared.region))
+        self._air = IqAir(shared, emulator, scene, section.sent_rms)
         self._truth = TruthFile(run_directory)
         self._program = ChannelProgram(section, shared.downlink.grid.count)
         self._clock = SceneClock()

@@ -12,6 +12,7 @@ from emulator.link_faults import LinkFaults
 from emulator.metrics import answer_durations, families
 from emulator.scene import Scene
 from emulator.server import RadioServer
+from emulator.tracks import read_tracks
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.config import LoadedTestbed, facts
@@ -35,7 +36,7 @@ class EmulatorProcess:
     def __init__(self, loaded: LoadedTestbed, run_directory: Path | None) -> None:
         section = loaded.section("emulator", EmulatorSection)
         shared = facts(loaded.file)
-        scene = Scene.from_section(section, shared)
+        scene = Scene.from_section(section, shared, read_tracks(section, loaded.path.parent, shared.region))
         self.users = scene.names
         self._server = RadioServer(shared, section, scene)
         self._settle_s = self._server.limits.settle_s

@@ -49,6 +49,7 @@ class TruthFile:
             "link": truth.link,
             "range_m": truth.position.range_m,
             "angle_rad": truth.position.angle_rad,
+            "velocity_m_s": truth.velocity_m_s,
             "paths": [_path_record(path) for path in truth.paths],
         }
         self._sequence += 1

@@ -193,6 +193,8 @@ TRUTH = Table(
         Column("link", Kind.TEXT),
         Column("range_m", Kind.FLOAT),
         Column("angle_rad", Kind.FLOAT),
+        Column("velocity_x_m_s", Kind.FLOAT),
+        Column("velocity_y_m_s", Kind.FLOAT),
         Column("path_kind", Kind.TEXTS),
         Column("path_range_m", Kind.FLOATS),
         Column("path_angle_rad", Kind.FLOATS),
