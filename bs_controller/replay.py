@@ -29,10 +29,10 @@ from bs_controller.sweeps import (
     Focus,
     GroupFeedback,
     GroupFoci,
+    Measurement,
     PeakFeedback,
     PowerFeedback,
     Request,
-    Scheme,
     Snapshot,
     Sweep,
     Trajectory,
@@ -166,15 +166,14 @@ class Source:
         return "; ".join(["the recording has " + ("left" if left else "no answer left"), *told, *more])
 
 
-def replayed(scheme: Scheme, source: Source) -> Replayed:
-    """Run a scheme on a recording to its fix or its own failure.
+def replayed(localization: Measurement, source: Source) -> Replayed:
+    """Run a scheme's localization on a recording to its fix or its own failure.
 
     Raises
     ------
     CannotReplayError
         If the recording lacks an answer; the text names the request and what there is instead.
     """
-    localization = scheme.locate()
     result = step(localization, None)
     while isinstance(result, Wanted):
         result = step(localization, source.answer(result.request))

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from bs_controller.beams import fitted
-from bs_controller.calibration.chosen import driver_of, with_controller
+from bs_controller.calibration.chosen import driver_of
 from bs_controller.calibration.codes import coded_setting, coded_sweeps
 from bs_controller.calibration.combining import combined
 from bs_controller.calibration.elements import Solved, element_errors
@@ -58,12 +58,13 @@ def calibrating(loaded: LoadedTestbed, surveys: Sequence[Survey], options: Calib
         "rounds": 1,
         "record_samples": True,
     }
-    controller.pop("calibration", None)
+    for key in ("calibration", "track"):
+        controller.pop(key, None)
     kept = {CONTROLLER, RADIO, *(survey.ue for survey in surveys)}
     metrics = msgspec.structs.replace(
         loaded.file.metrics, at={name: at for name, at in loaded.file.metrics.at.items() if name in kept}
     )
-    changed = with_controller(loaded, controller)
+    changed = loaded.with_section("controller", controller)
     return replace(changed, file=msgspec.structs.replace(changed.file, metrics=metrics))
 
 

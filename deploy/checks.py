@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from bs_controller.calibration.chosen import Chosen, chosen_calibration
-from bs_controller.config import ControllerSection
+from bs_controller.config import ControllerSection, TrackSection
 from bs_controller.schemes import CalibrationOptions, scheme_from_options
 from emulator.config import EmulatorSection
 from emulator.scene import Scene
@@ -24,6 +24,14 @@ from ue_agent.receiver import EMULATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a continuous run is asked for: how often each user is to be found, and how long if it is to end by itself."""
+
+    rate_hz: dict[str, float]
+    duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedTestbed:
     """A testbed file of which every section has been read and fits the others."""
 
@@ -34,10 +42,35 @@ class CheckedTestbed:
     calibration: Chosen | None = None
 
     @property
+    def fixes_per_ue(self) -> int | None:
+        """Return how many fixes of each user a run of this file is asked for; None of one that goes on until it is stopped."""
+        track = self.controller.track
+        if track is None:
+            return len(self.controller.schemes) * self.controller.rounds
+        return None if track.duration_s is None else round(track.duration_s * track.rate_hz)
+
+    @property
     def expected_fixes(self) -> int:
-        """Return how many fixes a run of this file is asked for."""
+        """Return how many fixes a run of this file is asked for, which tracks no users."""
         finding = [one for one in self.controller.schemes if not isinstance(one, CalibrationOptions)]
         return len(self.controller.ues) * len(finding) * self.controller.rounds
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return what a run of this file is asked for, which tracks users."""
+        track = self.controller.track or TrackSection()
+        rates = {ue: track.rates_hz.get(ue, track.rate_hz) for ue in self.controller.ues}
+        return Wanted(rate_hz=rates, duration_s=track.duration_s)
+
+
+def tracking(loaded: LoadedTestbed, duration_s: float | None) -> LoadedTestbed:
+    """Return a file whose users are tracked, as long as its own section `track` says or for a duration, and once only."""
+    track = loaded.file.controller.get("track")
+    section = dict(track) if isinstance(track, Mapping) else {}
+    if duration_s is not None:
+        section["duration_s"] = duration_s
+    controller = {key: value for key, value in loaded.file.controller.items() if key != "rounds"}
+    return loaded.with_section("controller", {**controller, "track": section})
 
 
 def checked(loaded: LoadedTestbed) -> CheckedTestbed:

@@ -108,7 +108,7 @@ def _measured(
     from deploy.progress import display  # noqa: PLC0415
     from protocol.shell import run_until_stopped, set_up_logging  # noqa: PLC0415
 
-    with display(testbed.controller.ues, 1, Console(stderr=True)) as shown:
+    with display(testbed.controller.ues, 1, Console(stderr=True), tracked=False) as shown:
 
         def on_record(record: "Mapping[str, object]", _: bool) -> None:
             if record["kind"] != "report":  # hundreds

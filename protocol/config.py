@@ -6,7 +6,7 @@ does not fit is a `ConfigError` that points into the file. Nothing here opens a 
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -303,6 +303,14 @@ class LoadedTestbed:
         if name not in TestbedFile.__struct_fields__:
             raise ValueError(f"expected one of {', '.join(TestbedFile.__struct_fields__)}, got section {name!r}")
         return converted(self.document, (name,), kind)
+
+    def with_section(self, name: str, values: Mapping[str, object]) -> "LoadedTestbed":
+        """Return the testbed with another section of one process; errors of it point at the one that the file has."""
+        return replace(
+            self,
+            file=msgspec.structs.replace(self.file, **{name: values}),
+            document=replace(self.document, value={**self.document.value, name: values}),
+        )
 
     def error(self, path: KeyPath, text: str) -> ConfigError:
         """Return an error that points at a value of the file, for what only several sections together can tell."""

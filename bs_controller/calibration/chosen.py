@@ -4,7 +4,7 @@ Reads a file; the clock is the caller's.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -65,14 +65,7 @@ def with_absolute_calibration(loaded: LoadedTestbed) -> LoadedTestbed:
     if section is None:
         return loaded
     values = {**msgspec.to_builtins(section), "file": str(calibration_path(loaded, section).resolve())}
-    return with_controller(loaded, {**loaded.file.controller, "calibration": values})
-
-
-def with_controller(loaded: LoadedTestbed, controller: dict[str, object]) -> LoadedTestbed:
-    """Return a testbed file with another section of its controller."""
-    file = msgspec.structs.replace(loaded.file, controller=controller)
-    document = replace(loaded.document, value={**loaded.document.value, "controller": controller})
-    return replace(loaded, file=file, document=document)
+    return loaded.with_section("controller", {**loaded.file.controller, "calibration": values})
 
 
 def chosen_calibration(loaded: LoadedTestbed, shared: TestbedFacts, now_utc: datetime) -> Chosen | None:
