@@ -3,14 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from bs_controller.answers import Samples
 from bs_controller.records import Record
 from bs_controller.sweeps import Answer, Measurement
 from protocol.messages import Message
-
-Samples = npt.NDArray[np.complexfloating] | npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ import numpy as np
 
 from bs_controller import records
 from bs_controller.agendas import agenda_of
-from bs_controller.answers import Report, groups_of, snapshot_from_message
+from bs_controller.answers import Report, Samples, groups_of, samples_of, snapshot_from_message
 from bs_controller.calibration.correction import Correction
-from bs_controller.commands import Advance, Command, Keep, Samples, Send
+from bs_controller.commands import Advance, Command, Keep, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import STATES, Broken, Found, Job, Measured, Reason, Stage, StepResult, Wanted
 from bs_controller.records import Record
@@ -44,9 +44,7 @@ class Run:
         self.counters: Counter[str] = Counter()
         self._agenda = agenda_of(facts, section, schemes, self.counters, now_s)
         self.finished = False
-        self._facts = facts
-        self._section = section
-        self._correction = correction
+        self._facts, self._section, self._correction = facts, section, correction
         self._began_s = now_s
         self._patient = patient  # wait for ever for peers that never came
         self._kinds: dict[str, tuple[msg.FeedbackKind, ...]] = {}
@@ -277,7 +275,7 @@ class Run:
         if air.ready is None or not isinstance(request, Sweep):
             raise PeerFaultError("5.3", f"no report of epoch {report.epoch} is awaited from {ue}")
         feedback = air.feedback(ue, report, request, self._facts)
-        self._answered(ue, feedback, _samples(report), now_s)
+        self._answered(ue, feedback, samples_of(report), now_s)
 
     def _heard_snapshot(self, message: msg.Snapshot, now_s: float) -> None:
         air = self._current(message.epoch)
@@ -395,17 +393,6 @@ class Run:
 
 def _same(left: Sweep | Sounding | None, right: Sweep | Sounding | None) -> bool:
     return isinstance(left, Sweep) and isinstance(right, Sweep) and left.focus == right.focus
-
-
-def _samples(report: Report) -> dict[str, Samples]:
-    """Return what a report has to record, by stream: the very numbers that its scheme is sent."""
-    match report:
-        case msg.ComplexReport():
-            return {"report": report.samples.astype(np.complex64, copy=False)}
-        case msg.PowerReport():
-            return {"power": report.power_w.astype(np.float64, copy=False)}
-        case _:
-            return {}
 
 
 def names_by_role(section: ControllerSection, radio: str) -> dict[Role, frozenset[str]]:
