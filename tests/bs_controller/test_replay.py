@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bs_controller.commands import Samples
+from bs_controller.answers import Samples
 from bs_controller.jobs import Broken, Found
 from bs_controller.localizations import RecordedLocalization, recorded_localizations, recorded_rounds
 from bs_controller.records import Record
