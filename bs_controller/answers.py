@@ -1,6 +1,7 @@
 """Reports and snapshots of the wire to the answers that schemes are sent, and the check that they are what was asked for."""
 
 import numpy as np
+import numpy.typing as npt
 
 from bs_controller.sweeps import (
     ComplexFeedback,
@@ -16,6 +17,7 @@ from protocol import messages as msg
 from protocol.errors import PeerFaultError
 from protocol.testbed import Setting, TestbedFacts
 
+Samples = npt.NDArray[np.complexfloating] | npt.NDArray[np.float64]
 Report = msg.PeakReport | msg.GroupReport | msg.PowerReport | msg.ComplexReport
 
 _KINDS = {
@@ -71,6 +73,17 @@ def snapshot_from_message(message: msg.Snapshot, facts: TestbedFacts) -> Snapsho
     """
     _require_shape("6.4", message.samples.shape, (facts.uplink.array.elements, facts.uplink.grid.count))
     return Snapshot(samples=np.asarray(message.samples, dtype=np.complex128))
+
+
+def samples_of(report: Report) -> dict[str, Samples]:
+    """Return what a report has to record, by stream: the very numbers that its scheme is sent."""
+    match report:
+        case msg.ComplexReport():
+            return {"report": report.samples.astype(np.complex64, copy=False)}
+        case msg.PowerReport():
+            return {"power": report.power_w.astype(np.float64, copy=False)}
+        case _:
+            return {}
 
 
 def _require_below(clause: str, what: str, value: int, limit: int) -> None:

@@ -9,7 +9,8 @@ settings hold delays from zero upwards; `common_delay_s` returns what was taken 
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.sweeps import GroupFoci, Trajectory
+from bs_controller.calibration.codes import coded_setting
+from bs_controller.sweeps import Coded, Focus, GroupFoci, Trajectory
 from protocol.testbed import FrontEndLimits, Setting, TestbedFacts
 
 Floats = npt.NDArray[np.float64]
@@ -26,14 +27,14 @@ class SettingDoesNotFitError(ValueError):
         self.unit = unit
 
 
-def setting_from_focus(focus: Trajectory | GroupFoci, facts: TestbedFacts) -> Setting:
+def setting_from_focus(focus: Focus, facts: TestbedFacts) -> Setting:
     """Return the phases and delays that focus the subcarriers as asked [CBS, eq. (7)].
 
     Parameters
     ----------
     focus
         Either a trajectory, one group from its start at the first to its end at the last subcarrier, or one point per
-        group of subcarriers, held without squint.
+        group of subcarriers, held without squint; or a code, which focuses nowhere.
     facts
         The testbed.
 
@@ -47,6 +48,8 @@ def setting_from_focus(focus: Trajectory | GroupFoci, facts: TestbedFacts) -> Se
     ValueError
         If the subcarriers cannot be cut into as many equal groups as there are foci, or a range is not positive.
     """
+    if isinstance(focus, Coded):
+        return coded_setting(focus, facts)
     phase_cycles, delay_s = _phase_and_delay(focus, facts)
     return Setting(
         phase_cycles=phase_cycles % 1.0,

@@ -3,14 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from bs_controller.answers import Samples
 from bs_controller.records import Record
-from bs_controller.sweeps import Answer, Localization
+from bs_controller.sweeps import Answer, Measurement
 from protocol.messages import Message
-
-Samples = npt.NDArray[np.complexfloating] | npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +22,7 @@ class Advance:
     """Command: run the UE's scheme one step with this answer (none at its start) and hand the result to `stepped`."""
 
     ue: str
-    localization: Localization
+    localization: Measurement
     answer: Answer | None
     heavy: bool
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from bs_controller.records import Record
-from bs_controller.sweeps import GroupFoci, Trajectory
+from bs_controller.sweeps import Coded, Focus, GroupFoci, Trajectory
 from protocol.messages import FeedbackKind
 from protocol.testbed import FrontEndLimits
 
@@ -52,7 +52,7 @@ class RecordedAnswer:
     record: Record
     subcarrier: int = 0
     group: int = 0
-    focus: Trajectory | GroupFoci | None = None
+    focus: Focus | None = None
     pilots: int = 1
     limits: FrontEndLimits | None = None
 
@@ -64,7 +64,7 @@ class RecordedAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedLocalization:
-    """One localization as it was recorded: whose, by which scheme, its answers in order, and the fix or failure.
+    """One localization as it was recorded: whose, by which scheme, its answers in order, and how it ended.
 
     There is no `end` where the recording ends first.
     """
@@ -89,7 +89,7 @@ def recorded_localizations(records: Iterable[Record]) -> Iterator[RecordedLocali
                 sweep = msgspec.convert(record, _SweepRecord)
             case "report" | "snapshot":
                 under_way.setdefault(_whose(record), []).append(_recorded_answer(record, sweep, limits))
-            case "fix" | "failure":
+            case "fix" | "failure" | "measured":
                 ue, label, number = _whose(record)
                 answers = tuple(under_way.pop((ue, label, number), ()))
                 yield RecordedLocalization(ue=ue, label=label, round=number, answers=answers, end=record)
@@ -130,9 +130,11 @@ def _recorded_answer(record: Record, sweep: _SweepRecord | None, limits: FrontEn
     return replace(recorded, focus=focus_from_record(sweep.focus), pilots=sweep.pilots, limits=limits)
 
 
-def focus_from_record(record: Mapping[str, object]) -> Trajectory | GroupFoci:
+def focus_from_record(record: Mapping[str, object]) -> Focus:
     """Return what the focus of a sweep record was made of."""
     values = {key: value for key, value in record.items() if key != "form"}
     if record.get("form") == "GroupFoci":
         return msgspec.convert(values, GroupFoci)
+    if record.get("form") == "Coded":
+        return msgspec.convert(values, Coded)
     return msgspec.convert(values, Trajectory)

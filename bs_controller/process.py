@@ -1,6 +1,7 @@
 """The controller's process: joins control link, rules, schemes and recorder (shell, no formula)."""
 
 import asyncio
+import datetime
 import logging
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bs_controller.calibration.chosen import chosen_calibration
+from bs_controller.calibration.watch import CalibrationWatch
 from bs_controller.commands import Advance, Command, Keep, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import StepResult, step
@@ -36,6 +39,7 @@ STOPPED = 130
 
 #: Called with each record once it is on disk, or with False when it could not be written.
 OnRecord = Callable[[Record, bool], None]
+Change = Callable[[LoadedTestbed], LoadedTestbed]
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ class ControllerProcess:
         self._section = loaded.section("controller", ControllerSection)
         shared = facts(loaded.file)
         self._loop = asyncio.get_running_loop()
+        calibration = chosen_calibration(loaded, shared, datetime.datetime.now(datetime.UTC))
         self._schemes: list[Scheme] = [scheme_from_options(options, shared) for options in self._section.schemes]
         admission = Admission(
             facts=shared,
@@ -87,21 +92,32 @@ class ControllerProcess:
             heartbeat_s=self._section.heartbeat_s,
             liveness_s=self._section.liveness_s,
         )
-        self._run = Run(shared, self._section, self._schemes, time.monotonic(), patient=patient)
+        correction = None if calibration is None else calibration.correction
+        self._run = Run(shared, self._section, self._schemes, time.monotonic(), patient=patient, correction=correction)
         self._workers = ThreadPoolExecutor(1, thread_name_prefix="scheme")
         self._finished = asyncio.Event()
         self._busy = self._prepared = False
         control = loaded.file.links.control
         self._hub = HubLink(control, admission, self._on_event, keys=server_keys(loaded, control, CONTROLLER, Role))
         try:  # only now: a controller that cannot bind leaves its run directory as it was
-            run_directory = RunDirectory.create(directory, config_text=resolved(loaded), start=_start(loaded))
+            run_directory = RunDirectory.create(
+                directory,
+                config_text=resolved(loaded),
+                start=_start(loaded),
+                calibration_text=None if calibration is None else calibration.calibration.text(),
+            )
         except RecordingError:
             self._hub.close("nothing can be recorded")
             raise
         recorder = Recorder(run_directory, call_soon=self._loop.call_soon_threadsafe, on_failure=self._recording_failed)
         self._ledger = _Ledger(recorder, on_record)
+        self._watch = CalibrationWatch(calibration, self._keep)
+        self._watch.begin()
         self._metrics = metrics
         metrics.read = self.readings
+
+    def _keep(self, record: Record) -> None:
+        self._ledger.append(Keep(record=record, samples={}))
 
     def _recording_failed(self, error: RecordingError) -> None:
         self._ledger.failed(error)
@@ -147,8 +163,7 @@ class ControllerProcess:
 
     async def _end(self) -> None:
         """Write the last record and close the recorder, whatever ended the run."""
-        end = Keep(record={"kind": "end", "finished": self._run.finished, "counters": self.counters()}, samples={})
-        self._ledger.append(end)
+        self._keep({"kind": "end", "finished": self._run.finished, "counters": self.counters()})
         stop = {"finished": self._run.finished, "versions": versions()}
         await asyncio.shield(self._loop.run_in_executor(None, self._ledger.recorder.close, stop))
         await asyncio.sleep(0)  # the last acknowledgements were handed to the loop
@@ -167,8 +182,11 @@ class ControllerProcess:
             "refused_stale": run["refused_stale"],
             "refused_reports": run["refused_reports"],
             "refused_malformed": table["malformed"],
+            "refused_by_peers": table["refusals"],
             "declined": run["declined"],
             "failures": run["failures"],
+            "skipped_rounds": run["skipped_rounds"],
+            "refused_fixes": run["refused_fixes"],
             "peers_lost": run["peers_lost"],
             "duplicates": table["duplicates"],
             "resent": self._hub.table.resent,
@@ -217,7 +235,10 @@ class ControllerProcess:
         match event:
             case Opened():
                 logger.info("%s joined", event.name)
-                self._run.peer_opened(event.hello, now_s)
+                if self._watch.lets_in(event.hello):
+                    self._run.peer_opened(event.hello, now_s)
+                else:
+                    self._finished.set()
             case Closed():
                 logger.info("%s left: %s", event.name, event.reason)
                 self._run.peer_closed(event.name, event.reason, now_s)
@@ -276,7 +297,10 @@ def _start(loaded: LoadedTestbed) -> dict[str, object]:
     return {"name": loaded.file.name, "digest": facts(loaded.file).digest(), "versions": versions()}
 
 
-async def _serve(loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *, patient: bool) -> int:
+async def _serve(
+    loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *, patient: bool, changed: Change | None = None
+) -> int:
+    loaded = loaded if changed is None else changed(loaded)
     metrics = RunMetrics()
     async with AsyncExitStack() as stack:
         try:
@@ -291,7 +315,15 @@ async def _serve(loaded: LoadedTestbed, directory: Path, on_record: OnRecord, *,
         return 0 if await process.run() else 1
 
 
-def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool, quiet: bool = False) -> int:
+def main(
+    path: Path,
+    directory: Path,
+    on_record: OnRecord,
+    *,
+    patient: bool,
+    quiet: bool = False,
+    changed: Change | None = None,
+) -> int:
     """Carry out one run of a testbed file and record it in `directory`; return the exit status.
 
     Parameters
@@ -300,6 +332,8 @@ def main(path: Path, directory: Path, on_record: OnRecord, *, patient: bool, qui
         Called with each record, and whether it is on disk.
     patient
         Wait for ever for peers that never came, as suits a controller that a person started by hand.
+    changed
+        Makes of the testbed file what is run, if that is not the file itself.
     """
-    serve = partial(_serve, directory=directory, on_record=on_record, patient=patient)
+    serve = partial(_serve, directory=directory, on_record=on_record, patient=patient, changed=changed)
     return serve_testbed("controller", path, serve, run_directory=directory, quiet=quiet, stopped=STOPPED)

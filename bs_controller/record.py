@@ -22,6 +22,7 @@ import numpy as np
 
 from bs_controller.disk import AppendedFile, replace_file, sync_directory
 from bs_controller.recorded import (
+    CALIBRATION_COPY,
     DTYPES,
     JOURNAL_FORMAT,
     JOURNAL_VERSION,
@@ -58,7 +59,9 @@ class RunDirectory:
         self._lock = lock
 
     @classmethod
-    def create(cls, path: Path, *, config_text: str, start: Mapping[str, object]) -> "RunDirectory":
+    def create(
+        cls, path: Path, *, config_text: str, start: Mapping[str, object], calibration_text: str | None = None
+    ) -> "RunDirectory":
         """Return a new run directory with configuration, start document and an empty journal, all of it on disk.
 
         Parameters
@@ -69,6 +72,8 @@ class RunDirectory:
             The resolved configuration file.
         start
             What ``run.json`` says of the start: versions, seeds, digest; plain JSON.
+        calibration_text
+            The calibration that the run uses, if any: a replay needs the very one.
 
         Raises
         ------
@@ -85,7 +90,7 @@ class RunDirectory:
             raise RecordingError(f"{path}: expected a directory for a run, got: {error.strerror}") from error
         run = cls(path, {"format": RUN_FORMAT, "start": {"started_utc": _now_utc(), **start}}, lock)
         try:
-            run._begin(config_text)
+            run._begin(config_text, calibration_text)
         except OSError as error:
             run.release()
             raise RecordingError(f"{path}: expected room for a run, got: {error.strerror}") from error
@@ -94,12 +99,14 @@ class RunDirectory:
             raise
         return run
 
-    def _begin(self, config_text: str) -> None:
+    def _begin(self, config_text: str, calibration_text: str | None) -> None:
         if (self.path / "journal.jsonl").exists():
             raise RecordingError(f"{self.path}: expected a directory without a run, got one with a journal")
         digest = hashlib.sha256(config_text.encode()).hexdigest()
         header = {"format": JOURNAL_FORMAT, "version": JOURNAL_VERSION, "config_sha256": digest}
         replace_file(self.path / "config.yaml", config_text.encode())
+        if calibration_text is not None:
+            replace_file(self.path / CALIBRATION_COPY, calibration_text.encode())
         self._write_document()
         replace_file(self.path / "journal.jsonl", line_from_record(0, header))
 

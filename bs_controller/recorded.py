@@ -28,6 +28,8 @@ Datatype = Literal["cf32_le", "rf64_le"]
 
 JOURNAL_FORMAT = "nftestbed-journal"
 JOURNAL_VERSION = 1
+#: The calibration that a run used, beside its journal.
+CALIBRATION_COPY = "calibration.yaml"
 SIGMF_VERSION = "1.2.0"
 #: The names are those of SigMF.
 DTYPES: Mapping[Datatype, np.dtype[np.generic]] = {"cf32_le": np.dtype("<c8"), "rf64_le": np.dtype("<f8")}

@@ -17,19 +17,22 @@ import numpy.typing as npt
 
 from bs_controller.answers import Report, feedback_from_report, groups_of
 from bs_controller.beams import fitted, setting_from_focus
-from bs_controller.jobs import Broken, Found, Wanted, step
+from bs_controller.calibration.correction import Correction
+from bs_controller.jobs import Broken, Found, Measured, Wanted, step
 from bs_controller.localizations import RecordedAnswer
 from bs_controller.records import Record, found_record
 from bs_controller.sweeps import (
     Answer,
+    Coded,
     ComplexFeedback,
     Fix,
+    Focus,
     GroupFeedback,
     GroupFoci,
+    Measurement,
     PeakFeedback,
     PowerFeedback,
     Request,
-    Scheme,
     Snapshot,
     Sweep,
     Trajectory,
@@ -65,7 +68,7 @@ class CannotReplayError(Exception):
 class Replayed:
     """What became of a localization on recorded feedback, and the epochs of the answers that it was given."""
 
-    outcome: Found | Broken
+    outcome: Found | Measured | Broken
     epochs: tuple[int, ...]
 
 
@@ -74,12 +77,15 @@ class Source:
     """Answers requests with recorded answers, each of which is given once to a localization.
 
     `measure` makes other reports of recorded samples, as a UE would have; without it a report answers its own kind alone.
+    `correction` is the one that the run made, and `ue` whose answers these are.
     """
 
     facts: TestbedFacts
     answers: Sequence[RecordedAnswer]
     fetch: Fetch
     measure: Measure | None = None
+    correction: Correction | None = None
+    ue: str = ""
     epochs: list[int] = field(default_factory=list)
     _used: set[int] = field(default_factory=set)
 
@@ -116,7 +122,7 @@ class Source:
             return Snapshot(samples=np.asarray(samples, dtype=np.complex128))
         applied = None
         if request.kind in {FeedbackKind.POWER, FeedbackKind.COMPLEX}:
-            applied = _applied(recorded, self.facts)
+            applied = _applied(recorded, self.facts, self.correction)
         if recorded.kind is not request.kind:
             return self._measured(recorded, request, samples, applied)
         match request.kind:
@@ -127,9 +133,10 @@ class Source:
             case FeedbackKind.POWER:  # early recordings hold powers as complex samples of single precision
                 return PowerFeedback(power_w=samples.real.astype(np.float64), pilots=recorded.pilots, applied=applied)
             case FeedbackKind.COMPLEX:
-                return ComplexFeedback(
+                feedback = ComplexFeedback(
                     samples=np.asarray(samples, dtype=np.complex128), pilots=recorded.pilots, applied=applied
                 )
+                return feedback if self.correction is None else self.correction.heard(self.ue, feedback)
 
     def _samples(self, recorded: RecordedAnswer) -> Samples:
         stream = _STREAM_OF_FORM.get(recorded.form)
@@ -159,15 +166,14 @@ class Source:
         return "; ".join(["the recording has " + ("left" if left else "no answer left"), *told, *more])
 
 
-def replayed(scheme: Scheme, source: Source) -> Replayed:
-    """Run a scheme on a recording to its fix or its own failure.
+def replayed(localization: Measurement, source: Source) -> Replayed:
+    """Run a scheme's localization on a recording to its fix or its own failure.
 
     Raises
     ------
     CannotReplayError
         If the recording lacks an answer; the text names the request and what there is instead.
     """
-    localization = scheme.locate()
     result = step(localization, None)
     while isinstance(result, Wanted):
         result = step(localization, source.answer(result.request))
@@ -180,14 +186,17 @@ def is_same_fix(fix: Fix, record: Record) -> bool:
     return json.dumps(found) == json.dumps({key: record[key] for key in found})
 
 
-def _applied(recorded: RecordedAnswer, facts: TestbedFacts) -> Setting:
-    """Return what the front end was sent for the recorded sweep."""
+def _applied(recorded: RecordedAnswer, facts: TestbedFacts, correction: Correction | None) -> Setting:
+    """Return what the front end was sent for the recorded sweep, or with a correction what its elements then sent."""
     if recorded.focus is None or recorded.limits is None:
         raise CannotReplayError(
             f"the recording does not say what the front end could do in epoch {recorded.epoch}, "
             "so what it applied is not known (recordings of earlier versions lack it)"
         )
-    return fitted(setting_from_focus(recorded.focus, facts), recorded.limits)
+    meant = setting_from_focus(recorded.focus, facts)
+    if correction is None:
+        return fitted(meant, recorded.limits)
+    return correction.sent(fitted(correction.told(meant, recorded.limits), recorded.limits))
 
 
 def _fits(recorded: RecordedAnswer, request: Request) -> bool:
@@ -196,7 +205,9 @@ def _fits(recorded: RecordedAnswer, request: Request) -> bool:
     return recorded.focus is not None and _same(recorded.focus, request.focus)
 
 
-def _same(left: Trajectory | GroupFoci, right: Trajectory | GroupFoci) -> bool:
+def _same(left: Focus, right: Focus) -> bool:
+    if isinstance(left, Coded) or isinstance(right, Coded):
+        return left == right
     if isinstance(left, Trajectory) or isinstance(right, Trajectory):
         return type(left) is type(right) and _close(_numbers(left), _numbers(right))
     return left.groups_per_pilot == right.groups_per_pilot and _close(_numbers(left), _numbers(right))
@@ -226,7 +237,9 @@ def _told_recorded(recorded: RecordedAnswer) -> str:
     return f"{what} measured as {recorded.kind}"
 
 
-def _told_focus(focus: Trajectory | GroupFoci) -> str:
+def _told_focus(focus: Focus) -> str:
+    if isinstance(focus, Coded):
+        return f"row {focus.row} of {focus.codes} codes in arrangement {focus.arrangement}"
     if isinstance(focus, GroupFoci):
         ends = f"{_point(focus.range_m[0], focus.angle_rad[0])} to {_point(focus.range_m[-1], focus.angle_rad[-1])}"
         return f"a sweep of {len(focus.range_m)} groups from {ends}"

@@ -7,7 +7,7 @@ knows no socket, no clock and no UE's name, so the same object runs in the live 
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +49,25 @@ class GroupFoci:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Coded:
+    """No focus: a row of an orthogonal code over the elements, each with a delay of its own, see `calibration.codes`."""
+
+    ARRANGEMENTS: ClassVar[int] = 2  # of delays over elements
+
+    row: int
+    codes: int
+    arrangement: int
+    delay_span_s: float
+
+
+Focus = Trajectory | GroupFoci | Coded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     """A downlink pilot with these foci, measured by the UE as `kind` says. Equal foci of several UEs are sent once."""
 
-    focus: Trajectory | GroupFoci
+    focus: Focus
     kind: FeedbackKind
 
 
@@ -179,9 +194,19 @@ class Fix:
     delay: ClockOffset | NotEstimated = _SYNCHRONOUS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """Where a user is thought to be before it is looked for."""
+
+    range_m: float
+    angle_rad: float
+    covariance: Covariance
+
+
 Request = Sweep | Sounding
 Answer = Feedback | Snapshot
 Localization = Generator[Request, Answer, Fix]
+Measurement = Generator[Request, Answer, Fix | None]  # one that may end without a fix, having been heard
 
 
 class Scheme(Protocol):
@@ -198,8 +223,11 @@ class Scheme(Protocol):
     def prepare(self) -> None:
         """Compute and compile what all localizations share; optional, may take seconds, is then not waited for in `locate`."""
 
-    def locate(self) -> Localization:
-        """Return a fresh localization; the caller sends it one answer per request until it returns a `Fix`."""
+    def locate(self) -> Measurement:
+        """Return a fresh localization; the caller sends it one answer per request until it returns a `Fix`.
+
+        A scheme that only measures returns None instead: its answers are what it is for.
+        """
 
 
 class FeedbackMismatchError(TypeError):

@@ -4,7 +4,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bs_controller.recorded import RecordingError
+from bs_controller.calibration.correction import Correction
+from bs_controller.calibration.stored import read_calibration
+from bs_controller.calibration.validity import correction_of
+from bs_controller.config import ControllerSection
+from bs_controller.recorded import CALIBRATION_COPY, RecordingError
 from bs_controller.streamed import StreamedRun
 from protocol.config import ConfigError, LoadedTestbed, facts, read_testbed
 
@@ -76,3 +80,22 @@ def testbed_of(run: StreamedRun) -> LoadedTestbed:
     if recorded is not None and recorded != digest:
         raise RecordingError(f"{path}: expected the facts of digest {recorded}, with which the run began, got {digest}")
     return loaded
+
+
+def correction_of_run(run: StreamedRun) -> Correction | None:
+    """Return the correction that a run made of its settings, by the copy of the calibration beside its journal.
+
+    Raises
+    ------
+    RecordingError
+        If the copy is missing or is not whole.
+    """
+    loaded = testbed_of(run)
+    section = loaded.section("controller", ControllerSection).calibration
+    if section is None:
+        return None
+    try:
+        stored = read_calibration(run.path / CALIBRATION_COPY)
+    except ConfigError as error:
+        raise RecordingError(f"{error} (in a run that used a calibration)") from error
+    return correction_of(stored, facts(loaded.file), section.paths)

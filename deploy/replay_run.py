@@ -10,13 +10,15 @@ from pathlib import Path
 
 import msgspec
 
-from bs_controller.jobs import Broken, Found, Reason
+from bs_controller.calibration.correction import Correction
+from bs_controller.jobs import FOLLOWED, Broken, Found, Measured, Reason
 from bs_controller.localizations import RecordedLocalization, recorded_localizations, recorded_rounds
 from bs_controller.recorded import RecordingError
 from bs_controller.replay import CannotReplayError, Replayed, Source, is_same_fix, replayed
+from bs_controller.schemes.follow import Follow
 from bs_controller.streamed import StreamedRun, stream_run
-from bs_controller.sweeps import Fix, Scheme
-from deploy.recordings import recording_of, testbed_of
+from bs_controller.sweeps import Fix, Measurement, Prior
+from deploy.recordings import correction_of_run, recording_of, testbed_of
 from deploy.replay_choice import Choice, choice_of
 from deploy.replay_report import NotReplayed, ReplayDocument, ReplayedFailure, ReplayedFix, Verdict
 from deploy.results import error_m
@@ -38,7 +40,9 @@ def replay_run(path: Path, scheme: str | None = None, testbed: Path | None = Non
     run = stream_run(path)
     choice = choice_of(testbed_of(run), scheme, testbed)
     try:
-        outcomes = list(_Replay(run=run, choice=choice, where=_positions(run)).outcomes())
+        outcomes = list(
+            _Replay(run=run, choice=choice, where=_positions(run), correction=correction_of_run(run)).outcomes()
+        )
     except (KeyError, msgspec.ValidationError) as error:
         raise RecordingError(f"{path}: expected records of a run, got one that is none: {error!r}") from error
     return _document(run, choice, outcomes)
@@ -73,20 +77,37 @@ class _Replay:
     run: StreamedRun
     choice: Choice
     where: Mapping[tuple[object, object], Position]
+    correction: Correction | None
 
     def outcomes(self) -> Iterator[Outcome]:
         localizations = recorded_localizations(self.run.records())
         for recorded in localizations if self.choice.own else recorded_rounds(localizations):
+            if self.choice.follow is not None and recorded.answers and recorded.label == FOLLOWED:
+                yield self._followed(self.choice.follow, recorded)
             for label, scheme in self.choice.schemes.items():
                 if recorded.answers and recorded.label in {label, ""}:  # a round has no label: it is for all
-                    yield self._outcome(label, scheme, recorded)
+                    yield self._outcome(label, scheme.locate(), recorded)
 
-    def _outcome(self, label: str, scheme: Scheme, recorded: RecordedLocalization) -> Outcome:
+    def _followed(self, follow: Follow, recorded: RecordedLocalization) -> Outcome:
+        if recorded.end is None:  # and with it where the user was thought to be
+            text = f"{_recorded_end(recorded)}nothing says where the user was thought to be"
+            return NotReplayed(ue=recorded.ue, scheme=FOLLOWED, round=recorded.round, text=text, expected=True)
+        prior = msgspec.convert(recorded.end["prior"], Prior)
+        return self._outcome(FOLLOWED, follow.locate_from(prior), recorded)
+
+    def _outcome(self, label: str, localization: Measurement, recorded: RecordedLocalization) -> Outcome:
         ue, number = recorded.ue, recorded.round
         measure = None if self.choice.own else report_from_samples
-        source = Source(facts=self.choice.facts, answers=recorded.answers, fetch=self.run.samples, measure=measure)
+        source = Source(
+            facts=self.choice.facts,
+            answers=recorded.answers,
+            fetch=self.run.samples,
+            measure=measure,
+            correction=self.correction,
+            ue=ue,
+        )
         try:
-            found = replayed(scheme, source)
+            found = replayed(localization, source)
         except CannotReplayError as error:
             expected = self.choice.own and error.exhausted and not _has_outcome(recorded)
             text = f"{_recorded_end(recorded)}{error}" if expected else str(error)
@@ -96,6 +117,9 @@ class _Replay:
                 return ReplayedFailure(
                     ue=ue, scheme=label, round=number, text=text, verdict=_on_failure(recorded, text)
                 )
+            case Measured():
+                text = "it was measured and finds nothing"
+                return NotReplayed(ue=ue, scheme=label, round=number, text=text, expected=True)
             case Found(fix=fix):
                 return self._fix(label, fix, found, recorded)
 

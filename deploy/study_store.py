@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from bs_controller.disk import replace_file, sync_directory
 from bs_controller.sweeps import Integrity
-from deploy.calibration import Calibration, calibration, normalised_error_squared
+from deploy.error_calibration import Calibration, calibration, normalised_error_squared
 from deploy.statistics import ErrorSummary, summary_from_errors
 from deploy.study_file import Study, label_digest, scheme_label
 from protocol.versions import versions

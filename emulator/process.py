@@ -10,8 +10,9 @@ from pathlib import Path
 from emulator.config import EmulatorSection
 from emulator.link_faults import LinkFaults
 from emulator.metrics import answer_durations, families
-from emulator.scene import Scene
+from emulator.scene import Scene, SceneClock
 from emulator.server import RadioServer
+from emulator.tracks import read_tracks
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.config import LoadedTestbed, facts
@@ -35,14 +36,13 @@ class EmulatorProcess:
     def __init__(self, loaded: LoadedTestbed, run_directory: Path | None) -> None:
         section = loaded.section("emulator", EmulatorSection)
         shared = facts(loaded.file)
-        scene = Scene.from_section(section, shared)
+        scene = Scene.from_section(section, shared, read_tracks(section, loaded.path.parent, shared.region))
         self.users = scene.names
-        self._server = RadioServer(shared, section, scene)
+        self._truth = TruthFile(run_directory)
+        self._server = RadioServer(shared, section, scene, SceneClock(self._truth.scene_s))
         self._settle_s = self._server.limits.settle_s
         self._faults = LinkFaults(section.link_faults)
-        self._truth = TruthFile(run_directory)
         self._answers = answer_durations()
-        self._began_s = time.monotonic()
         self._sessions = 0
         hello = Hello(
             name=RADIO,
@@ -74,20 +74,17 @@ class EmulatorProcess:
             self._air.close()
             self._truth.close()
 
-    def _now_s(self) -> float:
-        return time.monotonic() - self._began_s
-
     def _begin_anew(self) -> None:
         """Forget the session before, answers that are still to be sent included (SPEC 5.1.3)."""
         self._sessions += 1
         self._server.reset()
 
     def _on_message(self, message: Message) -> None:
-        began_s = self._now_s()
+        began_s = time.monotonic()
         answer = self._server.hear(message, began_s)
         self._keep_truth()
         if answer is not None:
-            self._answers.observe(type_name(message), self._now_s() - began_s)
+            self._answers.observe(type_name(message), time.monotonic() - began_s)
             settle_s = self._settle_s if isinstance(message, Configure) else 0.0
             self._later(answer, settle_s)
 
@@ -113,10 +110,10 @@ class EmulatorProcess:
             logger.warning("refused from the air link: %s", fault)
             return
         if isinstance(message, Listen):
-            began_s = self._now_s()
+            began_s = time.monotonic()
             answer = self._server.listen(message, began_s, None if sender is None else sender.name)
             self._keep_truth()
-            self._answers.observe(type_name(message), self._now_s() - began_s)
+            self._answers.observe(type_name(message), time.monotonic() - began_s)
             self._air.send(route, encode(Envelope(session=0, message=answer)))
 
     def _keep_truth(self) -> None:

@@ -9,6 +9,7 @@ errors, the channel, the UE's clock, noise. `Ready` tells of the first alone.
 import zlib
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from emulator.config import EmulatorSection
 from emulator.downlink import DownlinkEmulator
 from emulator.hardware import Clock, ElementErrors, FrontEndErrors, PilotLayout
 from emulator.impairments import noisy, quantised
-from emulator.scene import Position, Scene, User
+from emulator.scene import Position, Scene, SceneClock, User
 from emulator.uplink import UplinkEmulator
 from protocol.messages import Capture, Configure, Declined, Grid, Listen, Message, Ready, Silence, Snapshot
 from protocol.testbed import FrontEndLimits, Setting, TestbedFacts, group_slices
@@ -39,15 +40,17 @@ class PathTruth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """Where a user really was when its pilot of this epoch was sent, and its paths beside the line of sight.
+    """Where a user really was and how it moved when its pilot of this epoch was sent, and its paths beside the line of sight.
 
-    It never leaves the emulator's host.
+    ``scene_s`` is when that was; ``velocity_m_s`` is along broadside and along the array. It never leaves the emulator's host.
     """
 
     epoch: int
     ue: str
     link: str
+    scene_s: float
     position: Position
+    velocity_m_s: tuple[float, float]
     paths: tuple[PathTruth, ...] = ()
 
 
@@ -61,13 +64,15 @@ class _OnAir:
 class RadioServer:
     """The state of the emulated radio: what is on the air, and the answers it may be asked for again."""
 
-    def __init__(self, facts: TestbedFacts, section: EmulatorSection, scene: Scene) -> None:
+    def __init__(
+        self, facts: TestbedFacts, section: EmulatorSection, scene: Scene, clock: SceneClock | None = None
+    ) -> None:
         self.limits: FrontEndLimits = section.front_end.limits(facts.downlink.array.elements)
         self.counters: Counter[str] = Counter()
         self.truth: list[Truth] = []  # drained by the shell
         self._facts = facts
         self._section = section
-        self._scene = scene
+        self._scene, self._clock = scene, clock or SceneClock()
         self._front_end_errors = FrontEndErrors.drawn(
             section.front_end.errors, facts.downlink.array.elements, self._rng_of_run("front end")
         )
@@ -105,7 +110,8 @@ class RadioServer:
             text = f"epoch {message.epoch} after epoch {self._newest_epoch}"
             return Declined(epoch=message.epoch, clause="5.3", text=text)
         self._newest_epoch = message.epoch
-        answer = self._configure(message) if isinstance(message, Configure) else self._capture(message, now_s)
+        scene_s = self._clock.since_s(now_s)
+        answer = self._configure(message) if isinstance(message, Configure) else self._capture(message, scene_s)
         self._answers[message.epoch] = answer
         if len(self._answers) > REMEMBERED_ANSWERS:
             self._answers.popitem(last=False)
@@ -145,15 +151,15 @@ class RadioServer:
             span_ns = 1e9 * limits.delay_span_s
             raise ValueError(f"delays must lie in 0 .. {span_ns:g} ns, got {1e9 * low_s:g} .. {1e9 * high_s:g} ns")
 
-    def _capture(self, message: Capture, now_s: float) -> Message:
-        position = self._where(message.ue, now_s)
+    def _capture(self, message: Capture, scene_s: float) -> Message:
+        position = self._where(message.ue, scene_s)
         if isinstance(position, str):
             return Declined(epoch=message.epoch, clause="6.4", text=position)
         received = self._uplink_errors.received(self._uplink.received(position, self._scene.scatterers))
         rng = self._rng(message.ue, "uplink")
         spacing_hz = self._facts.uplink.grid.spacing_hz
         samples = noisy(received, self._section.uplink_noise, rng, spacing_hz=spacing_hz)
-        self.truth.append(Truth(epoch=message.epoch, ue=message.ue, link="uplink", position=position))
+        self.truth.append(truth_of_pilot(self._scene, message.epoch, message.ue, "uplink", scene_s))
         return Snapshot(epoch=message.epoch, samples=samples.astype(np.complex64))
 
     # --- air link ----------------------------------------------------------------------------------------------------
@@ -170,17 +176,16 @@ class RadioServer:
         key = (message.ue, self._on_air.epoch)
         if key in self._grids:
             return self._grids[key]
-        position = self._where(message.ue, now_s)
+        scene_s = self._clock.since_s(now_s)
+        position = self._where(message.ue, scene_s)
         if isinstance(position, str):
             return Silence(epoch=message.epoch, text=position)
-        samples = self._heard(self._on_air, message.ue, position, now_s)
-        paths = path_truth(self._scene.user(message.ue), position)
-        truth = Truth(epoch=self._on_air.epoch, ue=message.ue, link="downlink", position=position, paths=paths)
-        self.truth.append(truth)
+        samples = self._heard(self._on_air, message.ue, position, scene_s)
+        self.truth.append(truth_of_pilot(self._scene, self._on_air.epoch, message.ue, "downlink", scene_s))
         grid = self._grids[key] = Grid(epoch=self._on_air.epoch, samples=samples)
         return grid
 
-    def _heard(self, on_air: _OnAir, ue: str, position: Position, now_s: float) -> ComplexArray:
+    def _heard(self, on_air: _OnAir, ue: str, position: Position, scene_s: float) -> ComplexArray:
         """Return a sweep after the channel, the UE's clock and noise, ``(subcarrier,)``."""
         user, spacing_hz = self._scene.user(ue), self._facts.downlink.grid.spacing_hz
         received = self._downlink.received(on_air.setting, position, user.visible, user.paths)
@@ -189,13 +194,14 @@ class RadioServer:
             carrier_offset_hz=user.carrier_offset_hz,
             unsteady=self._section.clocks,
         )
-        rng = self._rng(ue, "clock")
-        received = clock.received(received, on_air.layout, rng, start_s=now_s, spacing_hz=spacing_hz)
+        if not clock.is_perfect:
+            rng = self._rng(ue, "clock")
+            received = clock.received(received, on_air.layout, rng, start_s=scene_s, spacing_hz=spacing_hz)
         return noisy(received, self._section.downlink_noise, self._rng(ue, "downlink"), spacing_hz=spacing_hz)
 
-    def _where(self, ue: str, now_s: float) -> Position | str:
+    def _where(self, ue: str, scene_s: float) -> Position | str:
         try:
-            return self._scene.position(ue, now_s)
+            return self._scene.position(ue, scene_s)
         except KeyError:
             return f"the scene has no user {ue}"
         except ValueError as error:
@@ -211,7 +217,21 @@ class RadioServer:
         return np.random.default_rng([self._section.seed, zlib.crc32(part.encode())])
 
 
-def path_truth(user: User, position: Position) -> tuple[PathTruth, ...]:
+def truth_of_pilot(scene: Scene, epoch: int, ue: str, link: Literal["downlink", "uplink"], scene_s: float) -> Truth:
+    """Return where a user of the scene is when its pilot is sent; soundings have paths of their own."""
+    user, position = scene.user(ue), scene.position(ue, scene_s)
+    return Truth(
+        epoch=epoch,
+        ue=ue,
+        link=link,
+        scene_s=scene_s,
+        position=position,
+        velocity_m_s=scene.velocity_m_s(ue, scene_s),
+        paths=_path_truth(user, position) if link == "downlink" else (),
+    )
+
+
+def _path_truth(user: User, position: Position) -> tuple[PathTruth, ...]:
     """Return the paths beside the line of sight of a user who stands there."""
     return tuple(
         PathTruth(

@@ -256,7 +256,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def text_from_values(values: Mapping[str, object]) -> str:
-    """Return values as block-style YAML text that `document_from_text` reads back unchanged."""
+def text_from_values(values: Mapping[str, object], *, flow_leaves: bool = False) -> str:
+    """Return values as block-style YAML text that `document_from_text` reads back unchanged.
+
+    With `flow_leaves` a mapping or list of plain values takes one line.
+    """
     # without allow_unicode: PyYAML writes some line separators so that it reads them back as spaces
-    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, width=120)
+    style = None if flow_leaves else False
+    return yaml.dump(
+        dict(values), Dumper=_Dumper, sort_keys=False, width=240 if flow_leaves else 120, default_flow_style=style
+    )

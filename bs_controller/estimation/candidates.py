@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from bs_controller.beams import focus_of_subcarrier
+from bs_controller.beams import focus_of_subcarrier, setting_from_focus
 from bs_controller.estimation.delay_axis import held_energy, likeliest_ranges, summed_twice
 from bs_controller.estimation.directions import direction_shares, likeliest_direction
 from bs_controller.estimation.masks import all_masks
@@ -126,7 +126,7 @@ class Searcher:
     def angle_sweep(self, samples: ComplexArray, trajectory: Trajectory, setting: Setting) -> AngleSweep:
         """Return samples of a sweep over the angle with what they say at once."""
         if trajectory not in self._common:
-            self._common[trajectory] = self._common_sweep(trajectory, setting)
+            self._common[trajectory] = self._common_sweep(trajectory)
         common, lit = self._common[trajectory], lit_subcarrier(samples, LIT_BOX)
         below, share = min(int(lit), samples.size - 2), lit - min(int(lit), samples.size - 2)
         sine, curvature_per_m = (
@@ -146,7 +146,9 @@ class Searcher:
             lit_curvature_per_m=curvature_per_m,
         )
 
-    def _common_sweep(self, trajectory: Trajectory, setting: Setting) -> CommonSweep:
+    def _common_sweep(self, trajectory: Trajectory) -> CommonSweep:
+        """Return the table of a sweep as it is meant: what is applied differs by less than a bin, and from time to time."""
+        setting = setting_from_focus(trajectory, self._facts)
         range_m, angle_rad = focus_of_subcarrier(trajectory, self._facts)
         bins_hz, subarrays = delay_bins_hz(self._facts), self._facts.downlink.array.subarrays
         own_s = np.stack([self._own_s(setting, float(sine)) for sine in np.linspace(-1, 1, SINES)])

@@ -4,6 +4,7 @@ One scheme a file; this module only names them.
 """
 
 from bs_controller.schemes.backprojection import Backprojection, BackprojectionOptions
+from bs_controller.schemes.calibration import CalibrationOptions, CalibrationSweeps
 from bs_controller.schemes.cbs import Cbs, CbsOptions
 from bs_controller.schemes.cbs_bt import CbsBt, CbsBtOptions
 from bs_controller.schemes.likelihood import Likelihood, LikelihoodOptions
@@ -18,6 +19,8 @@ from protocol.testbed import TestbedFacts
 __all__ = [
     "Backprojection",
     "BackprojectionOptions",
+    "CalibrationOptions",
+    "CalibrationSweeps",
     "Cbs",
     "CbsBt",
     "CbsBtOptions",
@@ -44,6 +47,7 @@ SchemeOptions = (
     | BackprojectionOptions
     | MusicOptions
     | UplinkLikelihoodOptions
+    | CalibrationOptions
 )
 
 
@@ -64,6 +68,8 @@ def scheme_from_options(options: SchemeOptions, facts: TestbedFacts) -> Scheme:
             return Music(options=options, facts=facts)
         case UplinkLikelihoodOptions():
             return UplinkLikelihood(options=options, facts=facts)
+        case CalibrationOptions():
+            return CalibrationSweeps(options=options, facts=facts)
 
 
 def _of_sweeps(options: CbsOptions | CbsBtOptions | LikelihoodOptions | NetworkOptions, facts: TestbedFacts) -> Scheme:

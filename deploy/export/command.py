@@ -13,7 +13,7 @@ from bs_controller.streamed import StreamedRun, stream_run
 from deploy.export import ExportError
 from deploy.export.contents import About, Values, Writer, axes_of
 from deploy.export.rows import RunRows, batches
-from deploy.recordings import Recording, recording_of, testbed_of
+from deploy.recordings import Recording, correction_of_run, recording_of, testbed_of
 from protocol.config import LoadedTestbed, facts
 
 _WRITERS = {
@@ -82,7 +82,9 @@ def _written(
 ) -> ExportDocument:
     if target.exists():
         raise ExportError(f"{target}: expected a name that is free, for nothing is overwritten, got one that is taken")
-    rows, counts = RunRows(run, facts(loaded.file), settings=settings), dict[str, int]()
+    correction = correction_of_run(run) if settings else None
+    rows = RunRows(run, facts(loaded.file), settings=settings, correction=correction)
+    counts = dict[str, int]()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as private:
         part = Path(private) / target.name

@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 
 from bs_controller.beams import fitted, setting_from_focus
+from bs_controller.calibration.correction import Correction
 from bs_controller.localizations import focus_from_record
 from bs_controller.recorded import Samples
 from bs_controller.streamed import StreamedRun
+from bs_controller.sweeps import Focus
 from deploy.export import ExportError
 from deploy.export.tables import (
     FAILURES,
@@ -26,7 +28,7 @@ from deploy.export.tables import (
     TRUTH,
     Table,
 )
-from protocol.testbed import FrontEndLimits, TestbedFacts
+from protocol.testbed import FrontEndLimits, Setting, TestbedFacts
 
 Record = Mapping[str, Any]
 Row = dict[str, Any]
@@ -40,12 +42,17 @@ _ANSWER = ("epoch", "ue", "scheme", "round")
 
 
 class RunRows:
-    """All rows of a run; `counters` are those of its end, known once all rows were taken."""
+    """All rows of a run; `counters` are those of its end, known once all rows were taken.
 
-    def __init__(self, run: StreamedRun, facts: TestbedFacts, *, settings: bool) -> None:
+    With `settings` there are rows of what the front end was told, by the `correction` that the run made.
+    """
+
+    def __init__(
+        self, run: StreamedRun, facts: TestbedFacts, *, settings: bool, correction: Correction | None = None
+    ) -> None:
         self.counters: dict[str, int] = {}
         self.samples_missing = 0
-        self._run, self._facts, self._settings = run, facts, settings
+        self._run, self._facts, self._settings, self._correction = run, facts, settings, correction
         self._limits: FrontEndLimits | None = None
 
     def __iter__(self) -> Iterator[tuple[Table, Row]]:
@@ -102,9 +109,14 @@ class RunRows:
                 "expected a recording that says what the front end could do, from which settings are reckoned, "
                 "got one of an earlier version: leave --settings out"
             )
-        setting = fitted(setting_from_focus(focus_from_record(record["focus"]), self._facts), self._limits)
+        setting = self._told(focus_from_record(record["focus"]), self._limits)
         for group, (phase_cycles, delay_s) in enumerate(zip(setting.phase_cycles, setting.delay_s, strict=True)):
             yield SETTINGS, {"epoch": record["epoch"], "group": group, "phase_cycles": phase_cycles, "delay_s": delay_s}
+
+    def _told(self, focus: Focus, limits: FrontEndLimits) -> Setting:
+        """Return what the front end was told, by the calibration of the run if it had one."""
+        meant = setting_from_focus(focus, self._facts)
+        return fitted(meant if self._correction is None else self._correction.told(meant, limits), limits)
 
 
 def batches(rows: Iterable[tuple[Table, Row]]) -> Iterator[tuple[Table, list[Row]]]:
@@ -146,12 +158,13 @@ def _text(record: Record) -> Row:
 def _sweep_row(record: Record) -> Row:
     focus = record["focus"]
     grouped = focus["form"] == "GroupFoci"
+    ends = [] if focus["form"] == "Coded" else ["start", "end"]
     return {
         **_chosen(record, "epoch", "pilots", "phase_deviation_cycles", "delay_deviation_s", "configure_ms", "ues"),
         **_time(record),
         "form": focus["form"],
-        "focus_range_m": focus["range_m"] if grouped else [focus["start_range_m"], focus["end_range_m"]],
-        "focus_angle_rad": focus["angle_rad"] if grouped else [focus["start_angle_rad"], focus["end_angle_rad"]],
+        "focus_range_m": focus["range_m"] if grouped else [focus[f"{end}_range_m"] for end in ends],
+        "focus_angle_rad": focus["angle_rad"] if grouped else [focus[f"{end}_angle_rad"] for end in ends],
         "groups_per_pilot": focus["groups_per_pilot"] if grouped else 1,
     }
 
@@ -186,8 +199,14 @@ def _known(record: Record, name: str) -> Record:
 def _truth_row(record: Record) -> Row:
     paths = record.get("paths", [])
     numbers = ("range_m", "angle_rad", "gain_db", "phase_rad", "weight_rms")
+    velocity_x_m_s, velocity_y_m_s = record.get(
+        "velocity_m_s", (None, None)
+    )  # early recordings tell neither this nor when
     return {
         **_chosen(record, "epoch", "ue", "link", "range_m", "angle_rad"),
+        "scene_s": record.get("scene_s"),
+        "velocity_x_m_s": velocity_x_m_s,
+        "velocity_y_m_s": velocity_y_m_s,
         "path_kind": [path["kind"] for path in paths],
         **{f"path_{name}": [path[name] for path in paths] for name in numbers},
     }

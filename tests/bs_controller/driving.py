@@ -70,7 +70,7 @@ class Drive:
     requests: list[Request] = field(default_factory=list)
 
     def fix(self, scheme: Scheme) -> Fix:
-        fixes: list[Fix] = []
+        fixes: list[Fix | None] = []
 
         def located() -> Generator[Request, Answer, None]:
             fixes.append((yield from scheme.locate()))
@@ -83,6 +83,7 @@ class Drive:
                 request = localization.send(self._answer(request))
             except StopIteration:
                 break
+        assert fixes[0] is not None, "a scheme that only measures"
         return fixes[0]
 
     def _answer(self, request: Request) -> Answer:

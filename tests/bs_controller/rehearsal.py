@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from bs_controller.calibration.correction import Correction
 from bs_controller.commands import Advance, Command, Keep, Send
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import step
@@ -121,6 +122,7 @@ class Rehearsal:
     ues: tuple[str, ...] = ("ue-a", "ue-b")
     section: ControllerSection = SECTION
     patient: bool = False
+    correction: Correction | None = None
     facts: TestbedFacts = FACTS
     limits: FrontEndLimits = IDEAL
     kinds: tuple[msg.FeedbackKind, ...] = tuple(msg.FeedbackKind)
@@ -137,7 +139,7 @@ class Rehearsal:
 
     def __post_init__(self) -> None:
         section = msgspec.structs.replace(self.section, ues=self.ues)
-        self.run = Run(self.facts, section, self.schemes, self.now_s, patient=self.patient)
+        self.run = Run(self.facts, section, self.schemes, self.now_s, patient=self.patient, correction=self.correction)
 
     # --- what happens ------------------------------------------------------------------------------------------------
 

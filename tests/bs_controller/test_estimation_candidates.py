@@ -1,5 +1,7 @@
 """Where the search starts: ranges, directions and masks from the delay axis and the dechirped elements."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,17 @@ def test_second_arrival_of_a_strong_echo_is_reported() -> None:
     sweep = Trajectory(start_range_m=50.0, start_angle_rad=0.4, end_range_m=5.0, end_angle_rad=0.4)
     samples = heard(sweep, 23.0, 0.4) + 0.9 * heard(sweep, 31.0, 0.4)
     assert SEARCHER.arrivals_m(samples, setting_of(sweep), 0.4) == pytest.approx([23.0, 31.0], abs=0.2)
+
+
+def test_sweep_means_the_same_whatever_setting_a_searcher_has_seen_before() -> None:
+    samples, setting = heard(FORWARD, 20.0, 0.1), setting_of(FORWARD)
+    off = replace(setting, delay_s=setting.delay_s * 1.01)  # at the far end by bins of the delay axis
+    after_another, at_once = Searcher(FACTS), Searcher(FACTS)
+    after_another.angle_sweep(samples, FORWARD, off)
+    found = [one.angle_sweep(samples, FORWARD, setting).common for one in (after_another, at_once)]
+    np.testing.assert_array_equal(found[0].first_bin, found[1].first_bin)
+    np.testing.assert_array_equal(found[0].width_bins, found[1].width_bins)
+    assert found[0].tone_energy == found[1].tone_energy
 
 
 def test_echoes_do_not_hide_the_user() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from bs_controller.model_metadata import ModelMetadata, Output
 from bs_controller.schemes import CbsOptions, LikelihoodOptions, NetworkOptions
-from deploy.calibration import Calibration
+from deploy.error_calibration import Calibration
 from deploy.model_card import Timing, card_text, schemes_with
 from deploy.statistics import ErrorSummary, Interval
 from deploy.study_store import SummaryRow

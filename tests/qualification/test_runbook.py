@@ -63,6 +63,15 @@ def test_run_that_the_runbook_starts_finds_every_user_with_keys_and_is_read(mach
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
+def test_front_end_that_the_runbook_calibrates_is_corrected_in_the_next_run(machine: tuple[Machine, list[str]]) -> None:
+    made, said = machine
+    assert any("512 elements by 256 pilots, 0 dead" in text for text in said)
+    kept = made.run('grep -c \'"kind":"calibration"\' /var/lib/nftestbed/corrected/journal.jsonl', Path("/")).stdout
+    assert kept.strip() == "1"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_killed_radio_begins_again_and_a_wrong_file_is_not_tried_twice(machine: tuple[Machine, list[str]]) -> None:
     made, _ = machine
     before = status(made, "nftestbed-radio")

@@ -13,7 +13,9 @@ from tests.qualification.processes import Lab, merged, wait_until
 from tests.qualification.samples import (
     FULL,
     GNURADIO_MODULE,
+    HEARD_M,
     SOAPY,
+    SOUNDED,
     count_of,
     error_m,
     require,
@@ -36,6 +38,7 @@ class Document(NamedTuple):
     values: dict[str, Any]
     errors: str
     ues: tuple[str, ...] = ()
+    sounds: bool = True
 
     def fixes(self, ue: str, scheme: str) -> list[dict[str, Any]]:
         return [fix for fix in self.values["fixes"] if (fix["ue"], fix["scheme"]) == (ue, scheme)]
@@ -53,7 +56,7 @@ def over_samples(request: pytest.FixtureRequest, module_lab_of: LabFactory) -> D
     program = str(request.param)
     require(SOAPY if program == "red_pitaya" else FULL)
     lab, file = samples_lab(module_lab_of, program)
-    return run(lab, file)._replace(ues=UES[program])
+    return run(lab, file)._replace(ues=UES[program], sounds=program == "gnuradio")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,7 @@ def emulated(module_lab_of: LabFactory) -> Document:
 def test_every_user_gets_a_fix_from_every_scheme(over_samples: Document) -> None:
     assert over_samples.status == 0, over_samples.errors
     assert {(fix["ue"], fix["scheme"]) for fix in over_samples.values["fixes"]} == {
-        (u, s) for u in over_samples.ues for s in SCHEMES
+        (u, s) for u in over_samples.ues for s in (*SCHEMES, *(["backprojection"] if over_samples.sounds else []))
     }
 
 
@@ -83,6 +86,12 @@ def test_estimators_find_every_user_to_centimetres_as_over_emulated_grids(over_s
     # The demo's bound. Tails of the taps and the echo, both 30 to 40 dB below, move a fix by millimetres; one sample of delay
     # that is not the one that was calibrated would be 5 cm, a beam of another setting metres.
     assert max(error_m(fix) for ue in over_samples.ues for fix in over_samples.fixes(ue, scheme)) < 0.02
+
+
+def test_soundings_find_every_user_to_a_centimetre_or_two_as_in_numpy(over_samples: Document) -> None:
+    if not over_samples.sounds:
+        pytest.skip("this testbed has no uplink of samples")
+    assert max(error_m(fix) for ue in over_samples.ues for fix in over_samples.fixes(ue, "backprojection")) < HEARD_M
 
 
 @pytest.mark.parametrize("scheme", ["cbs", "cbs_bt"])
@@ -103,7 +112,8 @@ def test_fixes_by_power_lie_within_the_spread_over_emulated_grids(
 
 def test_latency_of_each_request_is_told(over_samples: Document) -> None:
     latency = over_samples.values["latency_ms"]
-    assert all(0 < latency[kind]["p50"] <= latency[kind]["p99"] for kind in ("configure", "measure"))
+    kinds = ("configure", "measure", *(["capture"] if over_samples.sounds else []))
+    assert all(0 < latency[kind]["p50"] <= latency[kind]["p99"] for kind in kinds)
 
 
 def test_a_delay_that_nobody_calibrated_is_found_or_allowed_for(module_lab_of: LabFactory) -> None:
@@ -133,6 +143,23 @@ def test_users_are_located_by_radios_that_have_no_time_in_common(module_lab_of: 
     assert document.status == 0, document.errors
     # frames by the first burst are off by up to 100 ns, or 30 m; the bounds with an unknown delay are 1 to 8 mm
     assert max(error_m(fix) for fix in document.values["fixes"]) < 0.1
+
+
+@pytest.mark.parametrize("words", [(GNURADIO_MODULE,), ("ue_agent", "ue-2")], ids=["channel program", "UE"])
+def test_run_by_soundings_survives_the_death_of_channel_program_and_ue(
+    lab_of: LabFactory, words: tuple[str, ...]
+) -> None:
+    require_gnuradio()
+    rounds = 15
+    changes = {"controller": {"rounds": rounds, "request_deadline_s": 1.0, "rejoin_s": 30.0, "retries": 20}}
+    lab, file = samples_lab(lab_of, "gnuradio", small("gnuradio"), changes, SOUNDED)
+    process = lab.command("run", str(file), "--json")
+    wait_until(lambda: count_of(process) >= 4, "the first fixes", 60)
+    lab.kill_one(*words)
+    assert process.ended(110) == 0, process.errors
+    document = json.loads("".join(process.out))
+    assert len(document["fixes"]) == 2 * rounds
+    assert max(error_m(fix) for fix in document["fixes"]) < HEARD_M
 
 
 @pytest.mark.parametrize("words", [(GNURADIO_MODULE,), ("sdr_backend",)], ids=["channel program", "radio"])

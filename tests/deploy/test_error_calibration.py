@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deploy.calibration import Calibration, calibration, normalised_error_squared
+from deploy.error_calibration import Calibration, calibration, normalised_error_squared
 from deploy.statistics import wilson_interval
 
 NO_FLAGS = np.zeros(0, dtype=np.bool_)
