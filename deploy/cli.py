@@ -11,6 +11,7 @@ import typer
 
 from deploy.cli_bench import bench
 from deploy.cli_conform import conform
+from deploy.cli_console import console
 from deploy.cli_keys import keys
 from deploy.cli_recordings import export, replay
 from deploy.cli_samples import air, channel, require_program
@@ -197,6 +198,7 @@ def reproduce(
 app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")(bench)
 app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out models")(train)
 app.command(epilog="Example: nftestbed conform ue --case 'ue/session/*' --html report.html")(conform)
+app.command(epilog="Example: nftestbed console runs/today")(console)
 app.command(epilog="Example: nftestbed replay runs/today --scheme likelihood --json")(replay)
 app.command(epilog="Example: nftestbed export runs/today --format parquet --out today")(export)
 app.command(epilog="Example: nftestbed card models/convnext-element.onnx --users 500")(card)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from bs_controller.console.frames import Section
 from bs_controller.console.views import IMAGE_SPAN_DB, Samples, Views, focus_of_each_subcarrier, power_dbm

@@ -37,7 +37,7 @@ class Player:
         self._board, self._run = board, run
         start: Any = run.document.get("start", {})
         self._about = about_from_config(run.config_text, start, str(path.resolve()))
-        self._truth = {
+        self._truth: dict[tuple[Any, Any], tuple[Any, Any]] = {
             (line["ue"], line["epoch"]): (line["range_m"], line["angle_rad"])
             for line in run.truth()
             if line.get("kind") == "truth"

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +15,20 @@ import uvicorn
 
 from bs_controller.console.board import Board
 from bs_controller.console.doors import Doors, new_token
+from bs_controller.console.live import LiveFeed
 from bs_controller.console.player import Player
 from bs_controller.console.server import Console
 from bs_controller.recorded import RecordingError
-from protocol.config import ConfigError
+from protocol.config import ConfigError, read_testbed
 from protocol.shell import run_until_stopped
 
 logger = logging.getLogger(__name__)
 
 TOKEN = "NFTESTBED_CONSOLE_TOKEN"  # noqa: S105 - the variable's name
 CONTROLLED = "NFTESTBED_CONSOLE_CONTROLS"
-STOPPED = 130
+
+#: Shows what a path names on a bound socket, and says where, until cancelled.
+Serving = Callable[[Path, socket.socket, Callable[[str], None]], Coroutine[object, object, int]]
 
 
 class _Server(uvicorn.Server):
@@ -57,7 +60,9 @@ def bound(host: str, port: int) -> socket.socket:
     OSError
         If it cannot be bound.
     """
-    family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+        0
+    ]
     listening = socket.socket(family, kind, number)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -94,6 +99,20 @@ async def serve_recording(path: Path, listening: socket.socket, on_address: Call
     return 0
 
 
+async def serve_live(path: Path, listening: socket.socket, on_address: Callable[[str], None]) -> int:
+    """Show what the controller of a testbed file tells until cancelled."""
+    endpoint = read_testbed(path).file.links.events
+    if endpoint is None:
+        raise ValueError(f"{path}: expected links.events, where the controller tells what it records, got none")
+    board = Board("live")
+    feed = LiveFeed(endpoint, board)
+    try:
+        await serve(board, listening, on_address)
+    finally:
+        feed.close()
+    return 0
+
+
 async def serve(
     board: Board, listening: socket.socket, on_address: Callable[[str], None], *, player: Player | None = None
 ) -> None:
@@ -121,8 +140,17 @@ async def serve(
 
 def show_recording(path: Path, host: str, port: int, on_address: Callable[[str], None]) -> int:
     """Show a run directory in browsers until stopped; return the exit status."""
+    return _show(serve_recording, path, host, port, on_address)
+
+
+def show_live(path: Path, host: str, port: int, on_address: Callable[[str], None]) -> int:
+    """Show the run of a testbed file's controller in browsers until stopped; return the exit status."""
+    return _show(serve_live, path, host, port, on_address)
+
+
+def _show(serving: Serving, path: Path, host: str, port: int, on_address: Callable[[str], None]) -> int:
     try:
-        return run_until_stopped(serve_recording(path, bound(host, port), on_address), stopped=0)
-    except (OSError, RecordingError, ConfigError) as error:
+        return run_until_stopped(serving(path, bound(host, port), on_address), stopped=0)
+    except (OSError, ValueError, RecordingError, ConfigError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
         return 2

@@ -37,10 +37,12 @@ POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
 class Controls(Protocol):
     """What a browser with the token may do to the run."""
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return which of ``start`` and ``stop`` there are."""
 
-    def __call__(self, name: str) -> None:
-        """Carry out ``start`` or ``stop``."""
+    def __call__(self, name: str, /) -> None:
+        """Carry out one of them."""
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,7 +15,15 @@ import numpy as np
 from bs_controller.console.about import About, point_m
 from bs_controller.console.frames import Section
 from bs_controller.console.heard import Heard, HeardViews
-from bs_controller.console.tallies import EDGES_MS, REQUESTS, Alarms, Distribution, Errors, expected_error_m, latencies_of
+from bs_controller.console.tallies import (
+    EDGES_MS,
+    REQUESTS,
+    Alarms,
+    Distribution,
+    Errors,
+    expected_error_m,
+    latencies_of,
+)
 from bs_controller.console.tracks import track_values
 from protocol.keys import RADIO
 

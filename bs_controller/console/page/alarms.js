@@ -12,7 +12,8 @@ export function create(context) {
     const { alarms } = context.store;
     if (!alarms) return;
     panel.about.textContent = Object.entries(alarms.counts).map(([kind, count]) => `${kind} ${count}`).join(", ");
-    panel.sayNothing(alarms.latest.length ? null : "none");
+    panel.sayNothing(alarms.latest.length ? null : "✓ no alarms");
+    panel.nothing.classList.toggle("ok", !alarms.latest.length);
     list.replaceChildren(...alarms.latest.map(({ time_s, level, text }) => {
       const entry = element("li");
       entry.dataset.level = level;

@@ -1,6 +1,6 @@
 // Joins the connection, the newest sections and the panels. A frame is drawn once; the server hears that, and sends the next.
 import { decode } from "./frames.js";
-import { knowSchemes, setTheme } from "./colours.js";
+import { inOrder, knowSchemes, setTheme } from "./colours.js";
 import { createHead, createPlayback } from "./head.js";
 import * as map from "./map.js";
 import * as power from "./power.js";
@@ -24,7 +24,7 @@ const context = {
   },
   touch(key) { panels.find((panel) => panel.key === key).dirty = true; plan(); },
   users: () => context.store.run?.ues ?? [],
-  schemes: () => [...new Set((context.store.fixes?.fixes ?? []).map(({ scheme }) => scheme))],
+  schemes: () => inOrder([...new Set((context.store.fixes?.fixes ?? []).map(({ scheme }) => scheme))]),
   // Where a user is shown: where it truly is, else tracked, else its newest fix.
   place(ue) {
     const { fixes, tracks } = context.store;
@@ -72,6 +72,8 @@ function plan() {
 function draw() {
   planned = false;
   for (const panel of panels) {
+    if (!context.store.run) panel.sayNothing("waiting for a run");
+    else if (panel.nothing.textContent === "waiting for a run") panel.sayNothing(null);
     if (!panel.dirty) continue;
     panel.dirty = false;
     panel.update();

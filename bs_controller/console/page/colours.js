@@ -16,6 +16,8 @@ function index(scheme) {
   return order.indexOf(scheme);
 }
 
+// Schemes in the order of the run's configuration.
+export const inOrder = (schemes) => [...schemes].sort((a, b) => index(a) - index(b));
 export const schemeColour = (scheme) => css(`--s${index(scheme) % 8}`);
 export const schemeMark = (scheme) => MARKS[index(scheme) % MARKS.length];
 

@@ -1,5 +1,5 @@
 // Distribution of errors by scheme, against the error that the scheme's own covariance speaks of.
-import { schemeColour } from "./colours.js";
+import { inOrder, schemeColour } from "./colours.js";
 import { joined, metres, metreTick } from "./format.js";
 import { Panel } from "./panel.js";
 import { Plot, verticalLine } from "./plot.js";
@@ -8,8 +8,8 @@ export function create(context) {
   const panel = new Panel("errors", "Errors");
   panel.sections = ["errors"];
   const plot = new Plot(panel, {
-    x: { label: "error", log: true, values: (u, splits) => splits.map((v) => (v == null ? "" : metreTick(v))), range: (u, low, high) => (low == null ? [1e-4, 100] : [10 ** Math.floor(Math.log10(low) - 0.2), 10 ** Math.ceil(Math.log10(high) + 0.05)]) },
-    y: { label: "share of fixes", range: () => [0, 1] },
+    x: { log: true, values: (u, splits) => splits.map((v) => (v == null ? "" : metreTick(v))), range: (u, low, high) => (low == null ? [1e-4, 100] : [10 ** Math.floor(Math.log10(low) - 0.2), 10 ** Math.ceil(Math.log10(high) + 0.05)]) },
+    y: { label: "share", range: () => [0, 1.02] },
     draw: (u) => Object.entries(context.store.errors?.schemes ?? {}).forEach(([scheme, { expected_m }]) => {
       if (expected_m) verticalLine(u, expected_m, schemeColour(scheme), "");
     }),
@@ -17,15 +17,15 @@ export function create(context) {
   panel.update = () => {
     const { errors } = context.store;
     if (!errors) return;
-    const known = Object.entries(errors.schemes).filter(([, { count }]) => count);
+    const known = inOrder(Object.keys(errors.schemes)).map((scheme) => [scheme, errors.schemes[scheme]]).filter(([, { count }]) => count);
     const fixes = Object.keys(errors.schemes).length;
-    panel.about.textContent = "CDF; dashed: rms that the fixes' own covariances expect";
+    panel.about.textContent = "CDF, median; dashed: rms by own covariance";
     panel.sayNothing(known.length ? null : fixes ? "no truth to compare with" : "no fix yet");
     panel.setLegend(known.map(([scheme, { p50 }]) => ({ colour: schemeColour(scheme), name: scheme, value: joined(metres(p50)) })));
     if (!known.length) return;
     const tables = known.map(([scheme]) => { const xs = Array.from(errors.arrays[scheme], (value) => Math.max(value, 1e-7)); return [xs, xs.map((_, n) => (n + 1) / xs.length)]; });
     plot.set(uPlot.join(tables.map(merged)), known.map(([name]) => ({ name, colour: () => schemeColour(name), stepped: true, width: 2 })));
-    panel.readout.textContent = "median per scheme above; " + known.map(([scheme, { p95 }]) => `${scheme} p95 ${joined(metres(p95))}`).join(", ");
+    panel.readout.textContent = "p95: " + known.map(([scheme, { p95 }]) => `${scheme} ${joined(metres(p95))}`).join(", ");
     panel.readout.title = panel.readout.textContent;
   };
   panel.table = () => [["scheme", "error_m", "share"], ...Object.entries(context.store.errors?.arrays ?? {}).flatMap(([scheme, xs]) => Array.from(xs, (x, n) => [scheme, x, (n + 1) / xs.length]))];

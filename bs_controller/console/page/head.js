@@ -2,14 +2,18 @@
 import { fixed, joined, metres, milliseconds, seconds } from "./format.js";
 import { element } from "./panel.js";
 
+const HINTS = {
+  time: "time since the run began", located: "users with a fix", rate: "fixes of the last 5 s, or all of a run that is over",
+  error: "median error of the best scheme", latency: "95th percentile of the time of one localization", alarms: "alarms so far",
+};
 const byId = (id) => document.getElementById(id);
 
 export function createHead(context) {
   const figures = Object.fromEntries([
-    ["time", "time of the run"], ["located", "users located"], ["rate", "fixes a second"], ["error", "median error, best scheme"],
-    ["latency", "fix latency, p95"], ["alarms", "alarms"],
+    ["time", "run time"], ["located", "located"], ["rate", "fixes"], ["error", "median error"],
+    ["latency", "fix p95"], ["alarms", "alarms"],
   ].map(([key, title]) => {
-    const root = element("div", { className: key === "rate" ? "minor" : "" }), value = element("dd");
+    const root = element("div", { className: key === "rate" ? "minor" : "", title: HINTS[key] }), value = element("dd");
     root.append(element("dt", { textContent: title }), value);
     byId("figures").append(root);
     return [key, { root, value }];
@@ -30,7 +34,7 @@ export function createHead(context) {
       setMode(status);
       put("time", seconds(status.position_s ?? status.time_s));
       put("located", [`${status.located ?? "–"}`, `of ${status.users ?? "–"}`]);
-      put("rate", [status.fixes_per_s == null ? String(status.fixes ?? "–") : fixed(status.fixes_per_s, 1), status.fixes_per_s == null ? "in all" : "1/s"]);
+      put("rate", [status.fixes_per_s == null ? String(status.fixes ?? "–") : fixed(status.fixes_per_s, 1), status.fixes_per_s == null ? "" : "per second"]);
       const medians = Object.values(errors?.schemes ?? {}).map(({ p50 }) => p50).filter((value) => value != null);
       put("error", metres(medians.length ? Math.min(...medians) : null));
       put("latency", milliseconds(latencies?.requests.fix?.p95));

@@ -1,4 +1,4 @@
-// The region from above, in metres: broadside to the right, the array upright at the origin.
+// The region in metres: the array lies at the bottom, broadside (x) is up, y and the angle grow to the right as in the image.
 import { css, schemeColour, schemeMark } from "./colours.js";
 import { fixed, joined, metres } from "./format.js";
 import { fullCanvas, Panel } from "./panel.js";
@@ -14,7 +14,8 @@ export function create(context) {
     const { run, fixes, tracks } = context.store;
     if (!run) return;
     const marks = context.schemes().map((scheme) => ({ colour: schemeColour(scheme), name: scheme }));
-    if (tracks?.truth.length) marks.push({ colour: css("--truth"), name: "truth +" });
+    if (tracks?.truth.length) marks.push({ name: "+ truth" });
+    if (run.scatterers.length) marks.push({ name: "✳ scatterer" });
     panel.setLegend(marks);
     const { c, width, height } = begin();
     if (view.closeUp) centreOnUser(context, view, width, height);
@@ -22,7 +23,7 @@ export function create(context) {
     draw(c, width, height, view, context);
     if (width > 430 && !view.closeUp) inset(c, width, height, context);
     const chosen = (fixes?.fixes ?? []).filter(({ ue }) => ue === context.user);
-    panel.about.textContent = `x broadside, y along the array; ellipses hold 95 %`;
+    panel.about.textContent = `x broadside, y along the array; ellipses hold 95 %; corner: close-up`;
     panel.readout.replaceChildren(...words(context.user, chosen));
   };
   panel.table = () => [
@@ -44,8 +45,8 @@ function words(user, fixes) {
 
 function whole(region, width, height) {
   const far = region.range_max_m, half = far * Math.max(Math.sin(region.angle_max_rad), Math.sin(-region.angle_min_rad));
-  const scale = Math.min((width - 50) / (far * 1.04), (height - 34) / (2 * half * 1.02));
-  return { x: (width / 2 - 34) / scale - 0.4, y: -6 / scale, scale };
+  const scale = Math.min((width - 24) / (2 * half), (height - 42) / far);
+  return { x: (height / 2 - 28) / scale, y: 0, scale };
 }
 
 function centreOnUser(context, view, width, height) {
@@ -60,7 +61,7 @@ const pointsOf = (context) => (context.store.fixes?.fixes ?? []).filter(({ ue })
 const middle = (values) => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? 0;
 
 function draw(c, width, height, view, context, { plain = false } = {}) {
-  const at = ([x, y]) => [width / 2 + (x - view.x) * view.scale, height / 2 - (y - view.y) * view.scale];
+  const at = ([x, y]) => [width / 2 + (y - view.y) * view.scale, height / 2 - (x - view.x) * view.scale];
   grid(c, width, height, view, at, plain);
   const { run, fixes, tracks } = context.store;
   sector(c, run, at, view.scale);
@@ -85,23 +86,23 @@ function grid(c, width, height, view, at, plain) {
   c.strokeStyle = css("--grid"); c.fillStyle = css("--muted");
   const [unit, name] = step < 0.01 ? [1e3, "mm"] : step < 0.5 ? [1e2, "cm"] : [1, "m"];
   const shown = (value) => fixed(value * unit, Math.max(0, Math.ceil(-Math.log10(step * unit) - 1e-9)));
-  const left = view.x - width / 2 / view.scale, bottom = view.y - height / 2 / view.scale;
+  const left = view.y - width / 2 / view.scale, bottom = view.x - height / 2 / view.scale;
   c.textAlign = "center";
-  for (let x = Math.ceil(left / step) * step; x < left + width / view.scale; x += step) {
-    const [px] = at([x, 0]);
+  for (let y = Math.ceil(left / step) * step; y < left + width / view.scale; y += step) {
+    const [px] = at([0, y]);
     stroke(c, [[px, 0], [px, height]]);
-    if (!plain && px > 44 && px < width - 20) c.fillText(shown(x), px, height - 4);
+    if (!plain && px > 44 && px < width - 44) c.fillText(shown(y), px, height - 4);
   }
   c.textAlign = "left";
-  for (let y = Math.ceil(bottom / step) * step; y < bottom + height / view.scale; y += step) {
-    const [, py] = at([0, y]);
+  for (let x = Math.ceil(bottom / step) * step; x < bottom + height / view.scale; x += step) {
+    const [, py] = at([x, 0]);
     stroke(c, [[0, py], [width, py]]);
-    if (!plain && py > 16 && py < height - 16) c.fillText(shown(y), 4, py - 3);
+    if (!plain && py > 26 && py < height - 16) c.fillText(shown(x), 5, py - 3);
   }
   if (plain) return;
   c.fillStyle = css("--ink");
-  c.textAlign = "right"; c.fillText(`x / ${name}`, width - 4, height - 17);
-  c.textAlign = "left"; c.fillText(`y / ${name}`, 4, 12);
+  c.textAlign = "right"; c.fillText(`y / ${name}`, width - 5, height - 4);
+  c.textAlign = "left"; c.fillText(`x / ${name}`, 5, 13);
 }
 
 function niceStep(least) {
@@ -112,14 +113,16 @@ function niceStep(least) {
 function sector(c, run, at, scale) {
   const { range_min_m, range_max_m, angle_min_rad, angle_max_rad } = run.region;
   const [x, y] = at([0, 0]);
+  const up = -Math.PI / 2;
   c.beginPath();
-  c.arc(x, y, range_max_m * scale, -angle_max_rad, -angle_min_rad);
-  c.arc(x, y, range_min_m * scale, -angle_min_rad, -angle_max_rad, true);
+  c.arc(x, y, range_max_m * scale, up + angle_min_rad, up + angle_max_rad);
+  c.arc(x, y, range_min_m * scale, up + angle_max_rad, up + angle_min_rad, true);
   c.closePath();
   c.globalAlpha = 0.05; c.fillStyle = css("--accent"); c.fill(); c.globalAlpha = 1;
   c.strokeStyle = css("--line"); c.lineWidth = 1.2; c.stroke();
   c.strokeStyle = css("--ink"); c.lineWidth = 3;
-  stroke(c, [[x, y - Math.max(6, (run.array_m / 2) * scale)], [x, y + Math.max(6, (run.array_m / 2) * scale)]]);
+  const half = Math.max(6, (run.array_m / 2) * scale);
+  stroke(c, [[x - half, y], [x + half, y]]);
 }
 
 function stroke(c, points) {
@@ -162,7 +165,7 @@ function ellipse(c, [x, y], [xx, xy, yy], scale, colour) {
   const mean = (xx + yy) / 2, half = Math.hypot((xx - yy) / 2, xy);
   const radii = [mean + half, Math.max(mean - half, 0)].map((variance) => SIGMAS_95 * Math.sqrt(variance) * scale);
   if (!(radii[0] > 1) || radii[0] > 20000) return;
-  c.beginPath(); c.ellipse(x, y, radii[0], Math.max(radii[1], 0.5), -Math.atan2(2 * xy, xx - yy) / 2, 0, 7);
+  c.beginPath(); c.ellipse(x, y, radii[0], Math.max(radii[1], 0.5), Math.atan2(2 * xy, xx - yy) / 2 - Math.PI / 2, 0, 7);
   c.globalAlpha = 0.12; c.fillStyle = colour; c.fill(); c.globalAlpha = 1;
   c.strokeStyle = colour; c.lineWidth = 1.1; c.stroke();
 }
@@ -222,10 +225,10 @@ function steer(panel, view) {
   panel.body.addEventListener("dblclick", () => { view.fit = true; view.closeUp = false; changed(); });
   panel.body.addEventListener("pointermove", (event) => {
     if (!(event.buttons & 1)) return;
-    view.fit = view.closeUp = false; view.x -= event.movementX / view.scale; view.y += event.movementY / view.scale; changed();
+    view.fit = view.closeUp = false; view.y -= event.movementX / view.scale; view.x += event.movementY / view.scale; changed();
   });
   panel.body.addEventListener("keydown", (event) => {
-    const by = 40 / view.scale, move = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, by], ArrowDown: [0, -by] }[event.key];
+    const by = 40 / view.scale, move = { ArrowLeft: [0, -by], ArrowRight: [0, by], ArrowUp: [by, 0], ArrowDown: [-by, 0] }[event.key];
     if (move) { view.fit = view.closeUp = false; view.x += move[0]; view.y += move[1]; }
     else if (event.key === "+") zoom(1.25);
     else if (event.key === "-") zoom(0.8);

@@ -72,8 +72,9 @@ export class Panel {
     c.font = `${11 * scale}px sans-serif`;
     for (const entry of this.legend.children) {
       c.fillStyle = entry.querySelector("i")?.style.background || css("--muted");
-      c.fillText("■ " + entry.textContent, x, 35 * scale);
-      x += c.measureText("■ " + entry.textContent).width + 12 * scale;
+      const words = (entry.querySelector("i") ? "■ " : "") + entry.textContent;
+      c.fillText(words, x, 35 * scale);
+      x += c.measureText(words).width + 12 * scale;
     }
     c.drawImage(drawn, 0, top);
     sheet.toBlob((blob) => download(blob, `${this.key}.png`));

@@ -22,13 +22,13 @@ export class Plot {
     this.plot?.destroy();
     const { x, y, onCursor, draw } = this.options;
     const axis = ({ label, values, log }, side) => ({
-      stroke: () => css("--muted"), label, labelSize: 15, labelFont: "11px system-ui, sans-serif", font: "11px system-ui, sans-serif",
-      size: side === 2 ? 26 : 44, gap: 3, labelGap: -2, values,
+      stroke: () => css("--muted"), ...(label ? { label, labelSize: 15 } : {}), labelFont: "11px system-ui, sans-serif", font: "11px system-ui, sans-serif",
+      size: side === 2 ? (label ? 26 : 24) : 44, gap: 3, labelGap: -2, values,
       grid: { stroke: () => css("--grid"), width: 1 }, ticks: { stroke: () => css("--line"), width: 1, size: 4 },
-      side, ...(log ? { filter: (_, splits) => splits.map((v) => (Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6 ? v : null)) } : { space: side === 2 ? 60 : 28 }),
+      side, ...(log ? { filter: (u, splits) => decades(u, splits) } : { space: side === 2 ? 60 : 28 }),
     });
     this.plot = new uPlot({
-      ...this.size(), padding: [6, 10, 0, 0], legend: { show: false },
+      ...this.size(), padding: [7, 16, 0, 0], legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false, setScale: true }, points: { size: 5 } },
       scales: { x: { time: false, distr: x.log ? 3 : 1, ...(x.range ? { range: x.range } : {}) }, y: { range: y.range } },
       axes: [axis(x, 2), axis(y, 3)],
@@ -64,8 +64,15 @@ export class Plot {
   }
 }
 
+// Powers of ten alone are named on a logarithmic axis, and every second one where there is little room.
+function decades(u, splits) {
+  const powers = splits.map((value) => Math.log10(value)).map((power) => (Math.abs(power - Math.round(power)) < 1e-6 ? Math.round(power) : null));
+  const room = u.over.clientWidth / Math.max(1, powers.filter((power) => power != null).length);
+  return splits.map((value, n) => (powers[n] == null || (room < 48 && powers[n] % 2) ? null : value));
+}
+
 // A dashed vertical line at a value of x, with words beside it.
-export function verticalLine(u, value, colour, words, row = 0) {
+export function verticalLine(u, value, colour, words, { low = false } = {}) {
   const { left, top, width, height } = u.bbox;
   const x = u.valToPos(value, "x", true);
   if (!(x >= left && x <= left + width)) return;
@@ -79,7 +86,7 @@ export function verticalLine(u, value, colour, words, row = 0) {
     c.font = `${10.5 * scale}px system-ui, sans-serif`;
     const right = x + c.measureText(words).width + 6 * scale > left + width;
     c.textAlign = right ? "right" : "left";
-    c.fillText(words, x + (right ? -4 : 4) * scale, top + (11 + 12 * row) * scale);
+    c.fillText(words, x + (right ? -4 : 4) * scale, low ? top + height - 5 * scale : top + 11 * scale);
   }
   c.restore();
 }

@@ -1,0 +1,115 @@
+"""A live run on a board: the events of its controller, and the emulator's truth where its file can be read (shell).
+
+Each announcement of another run begins another state; what was told before the first is not known to it.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bs_controller.console.about import about_from_config
+from bs_controller.console.board import Board
+from bs_controller.console.state import ConsoleState
+from protocol.config import ConfigError
+from protocol.events import MAX_FRAME_BYTES, Announcement, Event, EventFormatError, Told, event_from_frames
+from protocol.journal import record_from_line
+from protocol.transport import Subscriber
+
+logger = logging.getLogger(__name__)
+
+TRUTHS_KEPT = 20_000
+LOOK_AGAIN_S = 0.02
+
+
+class TruthTail:
+    """Where users truly are, from the end of ``truth.jsonl`` of a run that is going on; nothing where there is no such file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset_bytes = 0
+        self._places: dict[tuple[str, int], tuple[float, float]] = {}
+        self._looked_s = float("-inf")
+
+    def __call__(self, ue: str, epoch: int) -> tuple[float, float] | None:
+        """Return range and angle of a user while an epoch was on the air."""
+        now_s = time.monotonic()
+        if (ue, epoch) not in self._places and now_s - self._looked_s > LOOK_AGAIN_S:
+            self._looked_s = now_s
+            self._read_on()
+        return self._places.get((ue, epoch))
+
+    def _read_on(self) -> None:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset_bytes)
+                data = file.read(1 << 24)
+        except OSError:
+            return
+        whole, _, _ = data.rpartition(b"\n")
+        self._offset_bytes += len(whole) + 1 if whole else 0
+        for line in whole.split(b"\n"):
+            self._note(line)
+        while len(self._places) > TRUTHS_KEPT:
+            del self._places[next(iter(self._places))]
+
+    def _note(self, line: bytes) -> None:
+        try:
+            record: Mapping[str, Any] = record_from_line(line)
+            self._places[record["ue"], record["epoch"]] = float(record["range_m"]), float(record["angle_rad"])
+        except (ValueError, KeyError):  # a torn line, or one of another kind
+            return
+
+
+class LiveFeed:
+    """The events of one endpoint on a board; a controller that comes later or again is found by itself."""
+
+    def __init__(self, endpoint: str, board: Board) -> None:
+        self._board = board
+        self._run: tuple[str, object] | None = None
+        self._number: int | None = None
+        self._subscriber = Subscriber(endpoint, self._on_frames, max_frame_bytes=MAX_FRAME_BYTES)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._subscriber.close(0.0)
+
+    def _on_frames(self, _: bytes, frames: list[bytes]) -> None:
+        try:
+            event = event_from_frames(frames)
+        except EventFormatError as fault:
+            logger.warning("an event was left out: %s", fault)
+            return
+        try:
+            self._take(event)
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            logger.warning("an event was left out: expected a record of a run, got %r", error)
+
+    def _take(self, event: Event) -> None:
+        match event.event:
+            case Announcement():
+                self._count(event.number)
+                self._announced(event.event)
+            case Told() if self._board.state is not None:
+                self._count(event.number)
+                arrays = event.arrays
+                self._board.state.note(event.event.record, lambda: arrays, recorded=event.event.recorded)
+        self._number = event.number
+        self._board.touch(event.sent_s)
+
+    def _announced(self, run: Announcement) -> None:
+        known = run.directory, run.start.get("started_utc")
+        if known == self._run:
+            return
+        about = about_from_config(run.config, run.start, run.directory)
+        state = ConsoleState(about, TruthTail(Path(run.directory) / "truth.jsonl"))
+        for record in run.peers:
+            state.note(record, dict)
+        self._run, self._number = known, None
+        self._board.replace(state)
+
+    def _count(self, number: int) -> None:
+        state = self._board.state
+        if state is not None and self._number is not None and number > self._number + 1:  # one of another run is less
+            state.note_lost(number - self._number - 1)
