@@ -61,7 +61,7 @@ class _Ledger:
         command, _ = self.pending.pop(number)
         self.on_record(command.record, recorded)
         if self.teller is not None:
-            self.teller.tell(command, recorded)
+            self.teller.tell(number + 1, command, recorded)  # the header is number 0
 
     def lag_s(self, now_s: float) -> float:
         """Return the age of the oldest record that is not on disk."""

@@ -36,11 +36,12 @@ class Teller:
         assert isinstance(start, dict)  # noqa: S101 - it was written a moment ago
         self._run = str(directory.resolve()), config_text, start
 
-    def tell(self, command: Keep, recorded: bool) -> None:
-        """Tell one record with its arrays."""
+    def tell(self, seq: int, command: Keep, recorded: bool) -> None:
+        """Tell one record, which is number `seq` in the journal, with its arrays."""
         record = command.record
         if record["kind"] == "peer":
             self._peers[str(record["name"])] = record
+        self._number = seq
         self._publish(Told(record=record, recorded=recorded), command.samples)
 
     def announce(self, now_s: float) -> None:
@@ -54,7 +55,6 @@ class Teller:
         )
 
     def _publish(self, event: Announcement | Told, arrays: Mapping[str, Samples]) -> None:
-        self._number += 1
         self._publisher.publish(
             frames_from_event(Event(number=self._number, sent_s=time.time(), event=event, arrays=arrays))
         )

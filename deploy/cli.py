@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bs_controller.console.defaults import DEFAULT_PORT
 from deploy.cli_bench import bench
 from deploy.cli_conform import conform
-from deploy.cli_console import console
+from deploy.cli_console import ConsolePort, report
+from deploy.cli_console import console as console_command
 from deploy.cli_keys import keys
 from deploy.cli_recordings import export, replay
 from deploy.cli_samples import air, channel, require_program
@@ -41,9 +43,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 
 
 @app.command(epilog="Example: nftestbed run deploy/testbeds/demo.yaml --json > result.json")
-def run(file: TestbedPath, run_dir: RunDirectory = None, json: AsJson = False) -> None:
+def run(
+    file: TestbedPath,
+    run_dir: RunDirectory = None,
+    *,
+    json: AsJson = False,
+    console: Annotated[
+        bool, typer.Option("--console", help="Show it in a browser as well; the page stays when the run is over.")
+    ] = False,
+    port: ConsolePort = DEFAULT_PORT,
+) -> None:
     """Run emulator, UE agents and controller on this machine until every user is located.
 
+    With --console it prints the address of a page that shows the run and can stop it and begin another; Ctrl-C ends both.
     Exit status: 0 if every user got a fix from every scheme, 1 if not, 2 if the file is wrong, 130 if stopped.
     """
     from deploy.launch import run_testbed  # noqa: PLC0415
@@ -53,6 +65,10 @@ def run(file: TestbedPath, run_dir: RunDirectory = None, json: AsJson = False) -
     require_program(testbed)
     directory = _run_directory(run_dir, testbed.loaded.file.name)
     set_up_logging("launcher", directory, quiet=True)
+    if console:
+        if json:
+            raise typer.BadParameter("expected --console or --json, got both")
+        raise typer.Exit(_run_with_console(testbed, directory, port))
     _carry_out(
         testbed,
         directory,
@@ -198,7 +214,8 @@ def reproduce(
 app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")(bench)
 app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out models")(train)
 app.command(epilog="Example: nftestbed conform ue --case 'ue/session/*' --html report.html")(conform)
-app.command(epilog="Example: nftestbed console runs/today")(console)
+app.command(name="console", epilog="Example: nftestbed console runs/today")(console_command)
+app.command(epilog="Example: nftestbed report runs/today --out today.html")(report)
 app.command(epilog="Example: nftestbed replay runs/today --scheme likelihood --json")(replay)
 app.command(epilog="Example: nftestbed export runs/today --format parquet --out today")(export)
 app.command(epilog="Example: nftestbed card models/convnext-element.onnx --users 500")(card)
@@ -247,6 +264,20 @@ def _carry_out(
     if status in {0, 1} or any(record["kind"] == "fix" for record, _ in records):
         status = _report(testbed, directory, records, status, as_json=as_json)
     raise typer.Exit(status)
+
+
+def _run_with_console(testbed: "CheckedTestbed", directory: Path, port: int) -> int:
+    from deploy.console_run import ConsoleMissingError, run_with_console  # noqa: PLC0415
+    from protocol.shell import run_until_stopped  # noqa: PLC0415
+
+    def report(where: Path, records: "list[tuple[Mapping[str, object], bool]]", status: int) -> int:
+        return _report(testbed, where, records, status, as_json=False)
+
+    try:
+        return run_until_stopped(run_with_console(testbed, directory, report, port), stopped=130)
+    except ConsoleMissingError as error:
+        typer.echo(str(error), err=True)
+        return 2
 
 
 def _report(

@@ -20,10 +20,15 @@ RunOrTestbed = Annotated[
 ]
 
 
+ConsolePort = Annotated[
+    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Of the console's page; 0 is any that is free.")
+]
+
+
 def console(
     what: RunOrTestbed,
     host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where to serve the page.")] = DEFAULT_HOST,
-    port: Annotated[int, typer.Option("--port", metavar="PORT", help="0 is any that is free.")] = DEFAULT_PORT,
+    port: ConsolePort = DEFAULT_PORT,
 ) -> None:
     """Show a run as a page in a browser: a live one through the events of its controller, a recorded one with a time slider.
 
@@ -37,3 +42,26 @@ def console(
         raise typer.Exit(2) from error
     show = show_recording if what.is_dir() else show_live
     raise typer.Exit(show(what, host, port, lambda address: typer.echo(f"console: {address}")))
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="HTML file to write; RUN/report.html by default.")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page of a recorded run: map, errors, latencies, configuration.
+
+    Exit status: 0 if it is written, 2 if the run cannot be read or the file not be written.
+    """
+    from bs_controller.recorded import RecordingError  # noqa: PLC0415
+    from deploy.report import report_page  # noqa: PLC0415
+    from protocol.config import ConfigError  # noqa: PLC0415
+
+    file = out or run / "report.html"
+    try:
+        file.write_text(report_page(run), encoding="utf-8")
+    except (RecordingError, ConfigError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"written to {file}")

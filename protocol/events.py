@@ -1,6 +1,6 @@
 """What a controller tells consoles while it runs, as frames and back: one msgpack header, then one raw frame per array.
 
-Events are told once and never again: they carry a running number, so that whoever listens sees what it missed. They are no
+Records are told once and never again: they carry their number in the journal, so that whoever listens sees what it missed. They are no
 part of the protocol between peers, and never leave the machine. Decoding refuses what does not fit; no I/O, no clock.
 """
 
@@ -54,7 +54,10 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One event with its arrays by stream; `sent_s` is by the clock of the day."""
+    """One event with its arrays by stream; `sent_s` is by the clock of the day.
+
+    `number` is that of the record in the journal; an announcement has that of the record told before it.
+    """
 
     number: int
     sent_s: float

@@ -1,17 +1,20 @@
 """A live run on a board: the events of its controller, and the emulator's truth where its file can be read (shell).
 
-Each announcement of another run begins another state; what was told before the first is not known to it.
+Each announcement of another run begins another state, with what its journal has by then, where that can be read.
 """
 
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bs_controller.console.about import about_from_config
 from bs_controller.console.board import Board
 from bs_controller.console.state import ConsoleState
+from bs_controller.recorded import RecordingError
+from bs_controller.streamed import stream_run
 from protocol.config import ConfigError
 from protocol.events import MAX_FRAME_BYTES, Announcement, Event, EventFormatError, Told, event_from_frames
 from protocol.journal import record_from_line
@@ -21,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 TRUTHS_KEPT = 20_000
 LOOK_AGAIN_S = 0.02
+CATCH_UP_BYTES = 1 << 26  # some ten seconds of reading
 
 
 class TruthTail:
@@ -68,7 +72,7 @@ class LiveFeed:
     def __init__(self, endpoint: str, board: Board) -> None:
         self._board = board
         self._run: tuple[str, object] | None = None
-        self._number: int | None = None
+        self._number = 0
         self._subscriber = Subscriber(endpoint, self._on_frames, max_frame_bytes=MAX_FRAME_BYTES)
 
     def close(self) -> None:
@@ -89,27 +93,43 @@ class LiveFeed:
     def _take(self, event: Event) -> None:
         match event.event:
             case Announcement():
-                self._count(event.number)
-                self._announced(event.event)
-            case Told() if self._board.state is not None:
-                self._count(event.number)
+                self._announced(event.event, event.number)
+                self._miss(event.number - self._number)
+            case Told() if self._board.state is not None and event.number > self._number:
+                self._miss(event.number - self._number - 1)
                 arrays = event.arrays
                 self._board.state.note(event.event.record, lambda: arrays, recorded=event.event.recorded)
-        self._number = event.number
+        self._number = max(self._number, event.number)
         self._board.touch(event.sent_s)
 
-    def _announced(self, run: Announcement) -> None:
+    def _announced(self, run: Announcement, number: int) -> None:
         known = run.directory, run.start.get("started_utc")
         if known == self._run:
             return
         about = about_from_config(run.config, run.start, run.directory)
         state = ConsoleState(about, TruthTail(Path(run.directory) / "truth.jsonl"))
-        for record in run.peers:
-            state.note(record, dict)
-        self._run, self._number = known, None
+        self._run, self._number = known, _caught_up(Path(run.directory), state)
+        if self._number == 0:  # no journal within reach
+            self._number = number
+            for record in run.peers:
+                state.note(record, dict)
         self._board.replace(state)
 
-    def _count(self, number: int) -> None:
-        state = self._board.state
-        if state is not None and self._number is not None and number > self._number + 1:  # one of another run is less
-            state.note_lost(number - self._number - 1)
+    def _miss(self, events: int) -> None:
+        if events > 0 and self._board.state is not None:
+            self._board.state.note_lost(events)
+
+
+def _caught_up(directory: Path, state: ConsoleState) -> int:
+    """Give a state what is in the journal already; return the number of its last record, 0 if there is none to read."""
+    number = 0
+    try:
+        if (directory / "journal.jsonl").stat().st_size > CATCH_UP_BYTES:
+            return 0
+        run = stream_run(directory)
+        for record in run.records():
+            state.note(record, partial(run.samples, record))
+            number = int(str(record["seq"]))
+    except (OSError, RecordingError) as error:
+        logger.info("what was recorded so far is not shown: %s", error)
+    return number

@@ -39,7 +39,8 @@ export function createHead(context) {
       put("error", metres(medians.length ? Math.min(...medians) : null));
       put("latency", milliseconds(latencies?.requests.fix?.p95));
       put("alarms", [String(status.alarms ?? 0), ""], status.alarms ? "warn" : "");
-      for (const name of ["start", "stop"]) byId(name).hidden = !(status.controls ?? []).includes(name);
+      const running = run && status.ended == null;
+      for (const name of ["start", "stop"]) byId(name).hidden = !(status.controls ?? []).includes(name) || (name === "stop") !== !!running;
       setUsers(run?.ues ?? [], status.ue);
     },
     lost() { setMode({ mode: "lost" }); },
