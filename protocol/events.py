@@ -1,7 +1,8 @@
 """What a controller tells consoles while it runs, as frames and back: one msgpack header, then one raw frame per array.
 
-Records are told once and never again: they carry their number in the journal, so that whoever listens sees what it missed. They are no
-part of the protocol between peers, and never leave the machine. Decoding refuses what does not fit; no I/O, no clock.
+Records are told once and never again: they carry their number in the journal, so that whoever listens sees what it missed.
+They are no part of the protocol between peers, and never leave the machine. Decoding refuses what does not fit; no I/O, no
+clock.
 """
 
 import math
