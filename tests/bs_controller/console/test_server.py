@@ -58,7 +58,7 @@ async def served(run: Path | None, host: str = "127.0.0.1") -> AsyncIterator[Ser
     serving = asyncio.create_task(serve(board, bound(host, 0), addresses.append))
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not addresses:
+            while not addresses:  # noqa: ASYNC110 - the server sets no event of ours
                 await asyncio.sleep(0.01)
             port = addresses[0].partition("/?")[0].rpartition(":")[2]
             yield Served(board, f"http://127.0.0.1:{port}")
@@ -66,6 +66,11 @@ async def served(run: Path | None, host: str = "127.0.0.1") -> AsyncIterator[Ser
         serving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await serving
+
+
+async def received_for_ever(browser: Any) -> None:
+    while True:
+        await browser.recv()
 
 
 @pytest.fixture(autouse=True)
@@ -158,8 +163,7 @@ def test_who_has_no_token_may_look_but_not_command(run: Path, capsys: pytest.Cap
                 assert decoded(await browser.recv()).status["controls"] == []
                 await browser.send(json.dumps({"control": "stop"}))
                 with pytest.raises(websockets.ConnectionClosed):
-                    while True:
-                        await browser.recv()
+                    await received_for_ever(browser)
             assert capsys.readouterr().out == ""
             async with console.browser(console.cookie()) as browser:
                 assert decoded(await browser.recv()).status["controls"] == ["start", "stop"]
@@ -179,8 +183,7 @@ def test_what_is_no_wish_of_the_page_ends_the_connection(run: Path, wish: str) -
         async with served(run) as console, console.browser(console.cookie()) as browser:
             await browser.send(wish)
             with pytest.raises(websockets.ConnectionClosed) as closed:
-                while True:
-                    await browser.recv()
+                await received_for_ever(browser)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1008
 

@@ -1,8 +1,0 @@
-"""A placeholder."""
-
-from pathlib import Path
-
-
-def report_page(run: Path) -> str:
-    """Return the page."""
-    raise NotImplementedError(run)
