@@ -24,6 +24,7 @@ MIN_LIBZMQ = (4, 3, 3)  # CVE-2019-13132, CVE-2020-15166
 HIGH_WATER_MARK = 64
 OUTBOX_MESSAGES = 128
 DRAIN_AT_ONCE = 128
+LISTENER_MESSAGES = 1024  # wait at the listener, whose memory it costs, while it is busy
 SUBSCRIPTION_BYTES = 256  # all that a publisher is ever sent
 RETRY_S = 0.01
 ZERO_COPY_BYTES = 65536  # below it, copying a frame costs less than telling when ZeroMQ is done with it
@@ -305,7 +306,7 @@ class Subscriber(_Socket):
 
     def __init__(self, endpoint: str, on_frames: OnFrames, *, max_frame_bytes: int) -> None:
         super().__init__(zmq.SUB, on_frames, max_frame_bytes)
-        for option, value in ((zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 500)):
+        for option, value in ((zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 500), (zmq.RCVHWM, LISTENER_MESSAGES)):
             self._socket.setsockopt(option, value)
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         self._socket.connect(endpoint)

@@ -102,7 +102,7 @@ class ConsoleState:
 
     def note_lost(self, events: int) -> None:
         """Take that so many records were published and did not arrive."""
-        self._alarm("lost", "warn", f"{events} records did not reach the console; the journal has them")
+        self._alarm("lost", "warn", f"records that did not reach the console: {events}; the journal has them")
 
     def _note_peer(self, record: Record) -> None:
         peer = self._peers.setdefault(record["name"], _Peer(record["name"], "unknown"))

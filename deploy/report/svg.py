@@ -85,7 +85,7 @@ class Plot:
         """Draw an upright cross."""
         x, y = self.at(point)
         self._parts.append(
-            f'<path d="M{x - 6:.2f} {y:.2f}h12M{x:.2f} {y - 6:.2f}v12" stroke="{colour}" stroke-width="1.6">'
+            f'<path d="M{x - 6:.2f} {y:.2f}h12M{x:.2f} {y - 6:.2f}v12" stroke="{colour}" stroke-width="2">'
             f"<title>{html.escape(title)}</title></path>"
         )
 

@@ -9,7 +9,7 @@ import pytest
 
 from protocol.config import LinksSection
 from protocol.events import Announcement, Event, EventFormatError, Told, event_from_frames, frames_from_event
-from protocol.transport import HIGH_WATER_MARK, Publisher, Subscriber
+from protocol.transport import HIGH_WATER_MARK, LISTENER_MESSAGES, Publisher, Subscriber
 
 RECORD = {"kind": "report", "ue": "ue-1", "epoch": 3, "measure_ms": 1.5}
 
@@ -70,7 +70,7 @@ def test_events_stay_on_the_machine(links: dict[str, object], complaint: str | N
 
 def test_a_listener_that_does_not_read_costs_the_publisher_nothing(tmp_path: Path) -> None:
     # far more than both high-water marks and what the kernel holds of a local socket: a waiting sender would never come back
-    count, frame = 40 * HIGH_WATER_MARK, bytes(1 << 16)
+    count, frame = 4 * (LISTENER_MESSAGES + HIGH_WATER_MARK), bytes(1 << 16)
 
     async def publish() -> list[int]:
         heard: list[int] = []

@@ -77,6 +77,7 @@ function draw() {
     if (!panel.dirty) continue;
     panel.dirty = false;
     panel.update();
+    panel.about.title = panel.about.textContent;
   }
   if (!pending) return;
   head.show(pending);
