@@ -16,6 +16,10 @@ class Stage(Enum):
     DONE = "done"
 
 
+#: All that `Job.state` may say.
+STATES = ("absent", "computing", "pending", "on_air", "given_up", "done")
+
+
 class Reason(Enum):
     """Why a scheme ended without a fix."""
 
@@ -96,10 +100,10 @@ class Job:
     @property
     def state(self) -> str:
         """Return where the UE's work stands, in one word."""
+        if self.abandoned is not None:
+            return "given_up"  # to the end of the run
         if self.done:
             return "done"
-        if self.abandoned is not None:
-            return "given_up"
         return self.stage.name.lower() if self.present else "absent"
 
     @property
@@ -128,7 +132,7 @@ class Job:
 
     def abandon(self, reason: Reason, text: str, now_s: float) -> None:
         """Give up all that is left, for good: nothing of it waits for air or answers any more."""
-        if self.abandoned is not None:
+        if self.done or self.abandoned is not None:
             return
         self.abandoned = reason, text
         if self.at < 0:

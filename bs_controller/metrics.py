@@ -15,6 +15,7 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "retries": ("nftestbed_retries", "Requests put on the air again for a UE."),
     "refused_stale": ("nftestbed_stale_answers", "Answers of another epoch than the one on the air, refused."),
     "refused_reports": ("nftestbed_unusable_answers", "Answers that do not fit the request, refused."),
+    "refused_by_peers": ("nftestbed_refused_by_peers", "Messages of the controller's that radio or UEs refused."),
     "refused_malformed": ("nftestbed_malformed_messages", "Messages that could not be decoded."),
     "declined": ("nftestbed_declined", "Requests that radio or UE declined."),
     "failures": ("nftestbed_failures", "Localizations that ended without a fix."),
@@ -86,8 +87,6 @@ def _families(now: Readings) -> list[Family]:
         gauge("nftestbed_peers_connected", "Peers with an open session.", peers, "role"),
         gauge("nftestbed_users", "UEs by the state of their work.", now.users, "state"),
         counter("nftestbed_epochs", "Settings and soundings asked of the radio.", now.epochs),
-        gauge("nftestbed_requests_outstanding", "UEs whose request is on the air.", now.users.get("on_air", 0)),
-        gauge("nftestbed_requests_queued", "UEs whose request waits for the air.", now.users.get("pending", 0)),
         gauge("nftestbed_unacknowledged_messages", "Messages that peers have not acknowledged.", now.unacknowledged),
         counter(
             "nftestbed_dropped_messages", "Messages that found a full queue; sessions send them again.", now.dropped

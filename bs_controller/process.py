@@ -181,6 +181,7 @@ class ControllerProcess:
             "refused_stale": run["refused_stale"],
             "refused_reports": run["refused_reports"],
             "refused_malformed": table["malformed"],
+            "refused_by_peers": table["refusals"],
             "declined": run["declined"],
             "failures": run["failures"],
             "peers_lost": run["peers_lost"],

@@ -13,7 +13,7 @@ from bs_controller import records
 from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
 from bs_controller.commands import Advance, Command, Keep, Samples, Send
 from bs_controller.config import ControllerSection
-from bs_controller.jobs import Broken, Found, Job, Plans, Reason, Stage, StepResult, Wanted
+from bs_controller.jobs import STATES, Broken, Found, Job, Plans, Reason, Stage, StepResult, Wanted
 from bs_controller.records import Record
 from bs_controller.sweeps import Answer, Localization, Scheme, Sounding, Sweep
 from bs_controller.transmission import Transmission, message_for
@@ -66,9 +66,10 @@ class Run:
         """Return the UEs that still have work to do."""
         return [job.ue for job in self._jobs.values() if not job.done]
 
-    def users(self) -> Counter[str]:
-        """Return how many UEs' work is in which state."""
-        return Counter(job.state for job in self._jobs.values())
+    def users(self) -> dict[str, int]:
+        """Return how many UEs' work is in each state."""
+        found = Counter(job.state for job in self._jobs.values())
+        return {state: found[state] for state in STATES}
 
     # --- peers -------------------------------------------------------------------------------------------------------
 

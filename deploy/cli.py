@@ -4,6 +4,9 @@ Each command imports what it needs when it is called, so that ``--help`` answers
 """
 
 import datetime
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -303,8 +306,17 @@ def _report(
     return status if status != 0 or result.complete else 1
 
 
+def _end(number: int, _frame: object) -> None:
+    """Say why a command ends that is still starting, or has no end of its own, and end as the signal asks."""
+    os.write(sys.stderr.fileno(), f"nftestbed: ended by {signal.Signals(number).name}\n".encode())
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)  # process 1 of a container, which no signal ends by itself
+
+
 def main() -> None:
     """Run the command line."""
+    signal.signal(signal.SIGTERM, _end)  # until a process's loop takes it over
     app()
 
 

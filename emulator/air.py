@@ -15,7 +15,7 @@ from pathlib import Path
 from emulator.channel_program import AbsentError, ChannelProgram
 from emulator.config import EmulatorSection
 from emulator.iq_air import IqAir, UserAir
-from emulator.scene import Scene
+from emulator.scene import Scene, SceneClock
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.config import LoadedTestbed, SdrSection, facts
@@ -53,7 +53,7 @@ class AirProcess:
         self._air = IqAir(shared, emulator, Scene.from_section(emulator, shared), section.sent_rms)
         self._truth = TruthFile(run_directory)
         self._program = ChannelProgram(section, shared.downlink.grid.count)
-        self._began_s = time.monotonic()
+        self._clock = SceneClock()
         self._latched: _Pilot | None = None
         self._computed: tuple[_Pilot, dict[str, UserAir]] | None = None
         self._in_force: tuple[str, _Pilot] | None = None  # the start of the program that has it
@@ -117,7 +117,7 @@ class AirProcess:
             if self._in_force is not None and self._in_force[1] is last:
                 self._answer(last)
             return
-        now_s = time.monotonic() - self._began_s
+        now_s = self._clock.since_s(time.monotonic())
         self._latched = _Pilot(route=route, session=session, sequence=sequence, message=message, now_s=now_s)
         self._new.set()
 

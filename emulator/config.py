@@ -136,8 +136,9 @@ MIXED = (PathSection(kind="reflected"), PathSection(kind="diffracted"))
 
 
 class UserSection(Section, frozen=True):
-    """A user's place at time zero, its velocity (along broadside, along the array), who sees it, and its clock.
+    """A user's place, its velocity (along broadside, along the array), who sees it, and its clock.
 
+    It stands in its place until a controller first asks this emulator for anything, and walks from then on.
     ``paths`` are downlink paths beside the line of sight; ``mixed`` is one reflected and one diffracted, both drawn.
     A positive ``timing_offset_s`` makes pilots look late; a positive ``carrier_offset_hz`` turns their phase forwards.
     """

@@ -2,12 +2,7 @@
 
 from collections.abc import Mapping
 
-from protocol.metrics import Durations, Family, counter_families, link_families
-
-COUNTERS: Mapping[str, tuple[str, str]] = {
-    "repeated": ("nftestbed_radio_repeated_requests", "Requests that came again and got the same answer."),
-    "stale_requests": ("nftestbed_radio_stale_requests", "Requests of an older epoch, declined."),
-}
+from protocol.metrics import RADIO_COUNTERS, Durations, Family, counter_families, link_families
 
 
 def answer_durations() -> Durations:
@@ -17,4 +12,4 @@ def answer_durations() -> Durations:
 
 def families(server: Mapping[str, int], answers: Durations, link: Mapping[str, int], *, is_open: bool) -> list[Family]:
     """Return all metrics of the radio, from the counters of its server and of its link."""
-    return [*counter_families(server, COUNTERS), answers.family(), *link_families(link, is_open=is_open)]
+    return [*counter_families(server, RADIO_COUNTERS), answers.family(), *link_families(link, is_open=is_open)]

@@ -42,7 +42,6 @@ class EmulatorProcess:
         self._faults = LinkFaults(section.link_faults)
         self._truth = TruthFile(run_directory)
         self._answers = answer_durations()
-        self._began_s = time.monotonic()
         self._sessions = 0
         hello = Hello(
             name=RADIO,
@@ -74,20 +73,17 @@ class EmulatorProcess:
             self._air.close()
             self._truth.close()
 
-    def _now_s(self) -> float:
-        return time.monotonic() - self._began_s
-
     def _begin_anew(self) -> None:
         """Forget the session before, answers that are still to be sent included (SPEC 5.1.3)."""
         self._sessions += 1
         self._server.reset()
 
     def _on_message(self, message: Message) -> None:
-        began_s = self._now_s()
+        began_s = time.monotonic()
         answer = self._server.hear(message, began_s)
         self._keep_truth()
         if answer is not None:
-            self._answers.observe(type_name(message), self._now_s() - began_s)
+            self._answers.observe(type_name(message), time.monotonic() - began_s)
             settle_s = self._settle_s if isinstance(message, Configure) else 0.0
             self._later(answer, settle_s)
 
@@ -113,10 +109,10 @@ class EmulatorProcess:
             logger.warning("refused from the air link: %s", fault)
             return
         if isinstance(message, Listen):
-            began_s = self._now_s()
+            began_s = time.monotonic()
             answer = self._server.listen(message, began_s, None if sender is None else sender.name)
             self._keep_truth()
-            self._answers.observe(type_name(message), self._now_s() - began_s)
+            self._answers.observe(type_name(message), time.monotonic() - began_s)
             self._air.send(route, encode(Envelope(session=0, message=answer)))
 
     def _keep_truth(self) -> None:

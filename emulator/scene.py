@@ -1,8 +1,9 @@
 """Where everything really is: users at rest or on straight tracks, and scatterers; the ground truth of a run.
 
 Positions are polar around the array's centre: broadside is the x axis, the linear array lies on the y axis. Time is
-seconds since the scene began. A user that has walked behind the array is refused. What the file leaves open is drawn
-once, from the seed and the user's name alone: other users and other fields do not change it.
+seconds since the scene began, with a controller's first request. A user that has walked behind the array is refused.
+What the file leaves open is drawn once, from the seed and the user's name alone: other users and other fields do not
+change it.
 """
 
 import math
@@ -84,6 +85,22 @@ class User:
     paths: tuple[Path, ...] = ()
     timing_offset_s: float = 0.0
     carrier_offset_hz: float = 0.0
+
+
+class SceneClock:
+    """Seconds since the scene began; it begins when it is first asked for, which is at a controller's first request.
+
+    A radio may wait for long before that, as for a controller that compiles its loops; nobody has walked off meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._began_s: float | None = None
+
+    def since_s(self, now_s: float) -> float:
+        """Return how long ago the scene began, zero the first time."""
+        if self._began_s is None:
+            self._began_s = now_s
+        return now_s - self._began_s
 
 
 class Scene:

@@ -17,7 +17,7 @@ from emulator.config import EmulatorSection
 from emulator.downlink import DownlinkEmulator
 from emulator.hardware import Clock, ElementErrors, FrontEndErrors, PilotLayout
 from emulator.impairments import noisy, quantised
-from emulator.scene import Position, Scene, User
+from emulator.scene import Position, Scene, SceneClock, User
 from emulator.uplink import UplinkEmulator
 from protocol.messages import Capture, Configure, Declined, Grid, Listen, Message, Ready, Silence, Snapshot
 from protocol.testbed import FrontEndLimits, Setting, TestbedFacts, group_slices
@@ -67,7 +67,7 @@ class RadioServer:
         self.truth: list[Truth] = []  # drained by the shell
         self._facts = facts
         self._section = section
-        self._scene = scene
+        self._scene, self._clock = scene, SceneClock()
         self._front_end_errors = FrontEndErrors.drawn(
             section.front_end.errors, facts.downlink.array.elements, self._rng_of_run("front end")
         )
@@ -105,7 +105,8 @@ class RadioServer:
             text = f"epoch {message.epoch} after epoch {self._newest_epoch}"
             return Declined(epoch=message.epoch, clause="5.3", text=text)
         self._newest_epoch = message.epoch
-        answer = self._configure(message) if isinstance(message, Configure) else self._capture(message, now_s)
+        scene_s = self._clock.since_s(now_s)
+        answer = self._configure(message) if isinstance(message, Configure) else self._capture(message, scene_s)
         self._answers[message.epoch] = answer
         if len(self._answers) > REMEMBERED_ANSWERS:
             self._answers.popitem(last=False)
@@ -145,8 +146,8 @@ class RadioServer:
             span_ns = 1e9 * limits.delay_span_s
             raise ValueError(f"delays must lie in 0 .. {span_ns:g} ns, got {1e9 * low_s:g} .. {1e9 * high_s:g} ns")
 
-    def _capture(self, message: Capture, now_s: float) -> Message:
-        position = self._where(message.ue, now_s)
+    def _capture(self, message: Capture, scene_s: float) -> Message:
+        position = self._where(message.ue, scene_s)
         if isinstance(position, str):
             return Declined(epoch=message.epoch, clause="6.4", text=position)
         received = self._uplink_errors.received(self._uplink.received(position, self._scene.scatterers))
@@ -170,17 +171,18 @@ class RadioServer:
         key = (message.ue, self._on_air.epoch)
         if key in self._grids:
             return self._grids[key]
-        position = self._where(message.ue, now_s)
+        scene_s = self._clock.since_s(now_s)
+        position = self._where(message.ue, scene_s)
         if isinstance(position, str):
             return Silence(epoch=message.epoch, text=position)
-        samples = self._heard(self._on_air, message.ue, position, now_s)
+        samples = self._heard(self._on_air, message.ue, position, scene_s)
         paths = path_truth(self._scene.user(message.ue), position)
         truth = Truth(epoch=self._on_air.epoch, ue=message.ue, link="downlink", position=position, paths=paths)
         self.truth.append(truth)
         grid = self._grids[key] = Grid(epoch=self._on_air.epoch, samples=samples)
         return grid
 
-    def _heard(self, on_air: _OnAir, ue: str, position: Position, now_s: float) -> ComplexArray:
+    def _heard(self, on_air: _OnAir, ue: str, position: Position, scene_s: float) -> ComplexArray:
         """Return a sweep after the channel, the UE's clock and noise, ``(subcarrier,)``."""
         user, spacing_hz = self._scene.user(ue), self._facts.downlink.grid.spacing_hz
         received = self._downlink.received(on_air.setting, position, user.visible, user.paths)
@@ -190,12 +192,12 @@ class RadioServer:
             unsteady=self._section.clocks,
         )
         rng = self._rng(ue, "clock")
-        received = clock.received(received, on_air.layout, rng, start_s=now_s, spacing_hz=spacing_hz)
+        received = clock.received(received, on_air.layout, rng, start_s=scene_s, spacing_hz=spacing_hz)
         return noisy(received, self._section.downlink_noise, self._rng(ue, "downlink"), spacing_hz=spacing_hz)
 
-    def _where(self, ue: str, now_s: float) -> Position | str:
+    def _where(self, ue: str, scene_s: float) -> Position | str:
         try:
-            return self._scene.position(ue, now_s)
+            return self._scene.position(ue, scene_s)
         except KeyError:
             return f"the scene has no user {ue}"
         except ValueError as error:

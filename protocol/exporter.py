@@ -7,6 +7,7 @@ costs one of a few connections for a few seconds. Which addresses are refused, c
 import asyncio
 import logging
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -141,7 +142,9 @@ async def served(address: str, families: Families) -> AsyncIterator[None]:
     try:
         server = await asyncio.start_server(page.serve, host, port, limit=MAX_REQUEST_BYTES)
     except OSError as error:
-        raise OSError(f"cannot serve metrics at {address}: {os.strerror(error.errno or 0)}") from error
+        # what asyncio says of a bind names the address again; what is said of a host has no number of the system's
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise OSError(f"cannot serve metrics at {address}: {reason}") from error
     for bound in server.sockets:
         at, number = bound.getsockname()[:2]
         logger.info("metrics at http://%s:%d/metrics", f"[{at}]" if ":" in at else at, number)

@@ -198,7 +198,7 @@ class SessionTable:
             if isinstance(message, msg.Bye):
                 self._close(peer, f"said bye: {message.reason}", outcome)
             elif isinstance(message, msg.Refusal):
-                self.counters["refused_by_peer"] += 1
+                self.counters["refusals"] += 1
                 text = message.text
                 outcome.events.append(Faulted(name=peer.name, clause=message.clause, text=text, ours=True))
             elif message.SEQUENCED:

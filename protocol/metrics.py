@@ -93,6 +93,13 @@ LINK_COUNTERS: Mapping[str, tuple[str, str]] = {
 }
 
 
+#: Counter of a radio's server, whichever radio it is: its metric, and what that counts.
+RADIO_COUNTERS: Mapping[str, tuple[str, str]] = {
+    "repeated": ("nftestbed_radio_repeated_requests", "Requests that came again and got the same answer."),
+    "stale_requests": ("nftestbed_radio_stale_requests", "Requests of an older epoch, declined."),
+}
+
+
 def counter_families(counters: Mapping[str, int], described: Mapping[str, tuple[str, str]]) -> list[Family]:
     """Return a metric for each counter that is described, zero where it has not counted yet."""
     return [counter(name, text, counters.get(key, 0)) for key, (name, text) in described.items()]

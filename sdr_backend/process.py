@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +11,14 @@ from protocol.config import LoadedTestbed, facts
 from protocol.keys import CONTROLLER, RADIO, client_keys
 from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, Hello, Message, RadioCapabilities
-from protocol.shell import serve_testbed
+from protocol.metrics import Family
+from protocol.shell import metrics_served, serve_testbed
 from protocol.testbed import MAX_GROUPS, FrontEndLimits, TestbedFacts
 from protocol.versions import software
 from sdr_backend.air_link import AirLink
 from sdr_backend.config import SdrBackendSection
 from sdr_backend.front_end import FrontEndContext, PilotSetting, opened_front_end
+from sdr_backend.metrics import families
 from sdr_backend.ofdm import FrameLayout, Modulator
 from sdr_backend.radio import RadioError, opened_radio
 from sdr_backend.server import Apply, RadioServer
@@ -50,6 +52,11 @@ class RadioProcess:
         self._transmitter = Transmitter(
             radio, front_end, modulator, self._in_loop(self._on_applied), self._in_loop(self._on_failed)
         )
+
+    def families(self) -> list[Family]:
+        """Return the metrics of this moment."""
+        link = self._control
+        return families(self._server.counters, self._transmitter.counters, link.counters(), is_open=link.is_open)
 
     async def run(self) -> None:
         """Serve the controller until cancelled or refused for good.
@@ -120,21 +127,23 @@ def _blamed_on(loaded: LoadedTestbed, key: str) -> Iterator[None]:
 
 
 async def _serve(loaded: LoadedTestbed) -> int:
-    try:
-        process = RadioProcess(loaded)
-    except (ValueError, OSError, RadioError) as error:
-        logger.error("cannot start: %s", error)
-        return 2
-    logger.info("transmitting what the controller asks for")
-    try:
-        await process.run()
-    except RefusedError as error:
-        logger.error("the controller refuses this radio: %s", error)
-        return 1
-    except RadioError as error:
-        logger.error("the radio is lost: %s", error)
-        return 1
-    return 0
+    async with AsyncExitStack() as stack:
+        try:  # metrics first: a process that cannot serve them has opened nothing yet
+            await stack.enter_async_context(metrics_served(loaded, RADIO, lambda: process.families()))  # noqa: PLW0108
+            process = RadioProcess(loaded)
+        except (ValueError, OSError, RadioError) as error:
+            logger.error("cannot start: %s", error)
+            return 2
+        logger.info("transmitting what the controller asks for")
+        try:
+            await process.run()
+        except RefusedError as error:
+            logger.error("the controller refuses this radio: %s", error)
+            return 1
+        except RadioError as error:
+            logger.error("the radio is lost: %s", error)
+            return 1
+        return 0
 
 
 def main(path: Path, *, run_directory: Path | None = None, quiet: bool = False) -> int:

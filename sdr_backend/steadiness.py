@@ -2,6 +2,7 @@
 
 A burst that was cut in two or filtered by two settings can keep a readable tag. Its symbols then fall into earlier and later
 ones of different means, by more than their scatter explains: an analysis of variance, which needs no knowledge of the noise.
+What scatters on a few subcarriers, as a tone in the band does, tells of few independent numbers: only so many are counted.
 """
 
 import functools
@@ -19,7 +20,7 @@ FALSE_ALARM = 1e-9  # of a burst in white noise
 LEAST_CHANGE = 1e-2
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4096)
 def variance_ratio_limit(symbols: int, subcarriers: int, false_alarm: float) -> float:
     """Return what the ratio of the variance between two groups of symbols to that within them exceeds this rarely."""
     return float(f_distribution.isf(false_alarm, 2 * subcarriers, 2 * subcarriers * (symbols - 2)))
@@ -54,8 +55,22 @@ def changes(symbols: ComplexArray) -> tuple[Floats, Floats]:
     return change / max(mean_power, rounding), between / within
 
 
+def scattering_subcarriers(symbols: ComplexArray) -> int:
+    """Return over how many subcarriers the scatter between symbols, ``(symbol, subcarrier)``, is spread.
+
+    The squared sum of its power over the sum of squares, which is that number for equal ones; all of them in white noise.
+    """
+    away = symbols - symbols.mean(axis=0)
+    power: Floats = np.sum(away.real**2 + away.imag**2, axis=0)
+    squares = float(power @ power)
+    if squares == 0:
+        return power.size
+    drawn = len(symbols) / (len(symbols) - 1)  # squares of chi-squared powers of so many degrees are larger by it
+    return max(1, min(power.size, int(drawn * float(power.sum()) ** 2 / squares)))
+
+
 def is_one_channel(symbols: ComplexArray) -> bool:
     """Return whether nothing speaks against one channel for all symbols, ``(symbol, subcarrier)``."""
     share, ratio = changes(symbols)
-    limit = variance_ratio_limit(*symbols.shape, FALSE_ALARM)
+    limit = variance_ratio_limit(len(symbols), scattering_subcarriers(symbols), FALSE_ALARM)
     return not bool(np.any((share > LEAST_CHANGE) & (ratio > limit)))

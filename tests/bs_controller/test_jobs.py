@@ -70,7 +70,7 @@ def test_latency_of_a_sweep_counts_from_its_wish_to_its_answer() -> None:
     assert started.sweep_latency_ms == [250.0]  # exact: a quarter of a second is a binary number
 
 
-def test_state_of_a_users_work_tells_absence_and_its_end_from_what_it_waits_for() -> None:
+def test_state_of_a_users_work_tells_absence_and_a_bad_end_from_what_it_waits_for() -> None:
     user = job()
     seen = [user.state]
     user.present = True
@@ -81,7 +81,14 @@ def test_state_of_a_users_work_tells_absence_and_its_end_from_what_it_waits_for(
     seen.append(user.state)
     while not user.done:
         user.skip(now_s=2.0)
-    assert [*seen, user.state] == ["absent", "computing", "pending", "given_up", "done"]
+    assert [*seen, user.state] == ["absent", "computing", "pending", "given_up", "given_up"], "who looks later sees it"
+
+
+def test_user_that_leaves_when_its_work_is_done_is_not_given_up() -> None:
+    user = job(at=len(job().plans) - 1)
+    user.begin_next(now_s=1.0)
+    user.abandon(Reason.UE_ABSENT, "gone", now_s=2.0)
+    assert user.state == "done"
 
 
 def test_who_is_furthest_behind_goes_first() -> None:

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "container"
 TEXT = (FOLDER / "Containerfile").read_text(encoding="utf-8")
 SERVICES = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))["services"]
+PARTS = {name: service for name, service in SERVICES.items() if name != "network"}
 Instruction = tuple[str, str]
 
 
@@ -55,22 +56,25 @@ def test_image_takes_every_package_and_nothing_that_is_not_there() -> None:
 
 
 def test_services_are_a_controller_a_radio_and_the_ues_of_the_file_they_mount() -> None:
-    mounts = {volume for service in SERVICES.values() for volume in service["volumes"]}
+    mounts = {volume for service in PARTS.values() for volume in service["volumes"]}
     file = next(re.findall(r"\$\{TESTBED:-([^}]+)\}", volume)[0] for volume in mounts if "TESTBED" in volume)
     testbed = read_testbed(FOLDER / file)
-    assert {*SERVICES} == {"controller", "radio", *testbed.file.controller["ues"]}  # type: ignore[misc]
-    for name, service in SERVICES.items():
+    assert {*PARTS} == {"controller", "radio", *testbed.file.controller["ues"]}  # type: ignore[misc]
+    for name, service in PARTS.items():
         command, *arguments = service["command"]
         parsed = get_command(app).commands[command].make_context(command, arguments)  # type: ignore[attr-defined]
         assert parsed.params.get("name", name) == name
         assert any(str(parsed.params["file"]) in volume for volume in service["volumes"])
 
 
-def test_containers_may_do_nothing_and_share_one_network() -> None:
-    for name, service in SERVICES.items():
+def test_containers_may_do_nothing_and_share_a_network_that_outlives_each_of_them() -> None:
+    holder = SERVICES["network"]
+    assert (holder["network_mode"], holder["entrypoint"]) == ("none", ["sleep", "infinity"])
+    for service in SERVICES.values():
         assert (service["cap_drop"], service["read_only"]) == (["ALL"], True)
-        assert service["network_mode"] == ("bridge" if name == "radio" else "service:radio")
         assert "ports" not in service
+    for service in PARTS.values():
+        assert (service["network_mode"], service["depends_on"]) == ("service:network", ["network"])
         limit_mib = int(service["environment"]["NFTESTBED_MEMORY_LIMIT_MIB"])
         assert limit_mib < 1024 * int(service["mem_limit"].removesuffix("g"))
 
@@ -116,7 +120,7 @@ def test_steps_of_the_image_make_a_testbed_that_locates_users_as_its_own_user(tm
         folder = Path(said["WORKDIR"])
         assert located(machine.run(f"{start} {shlex.join(json.loads(said['CMD']))} --json", folder))
         machine.run(f"install -D -m 644 {ROOT}/deploy/testbeds/demo.yaml /etc/nftestbed/testbed.yaml", folder)
-        peers = [shlex.join(service["command"]) for name, service in SERVICES.items() if name != "controller"]
+        peers = [shlex.join(service["command"]) for name, service in PARTS.items() if name != "controller"]
         controller = f"{start} {shlex.join(SERVICES['controller']['command'])} --json"
         begin, end = [f"{start} {peer} & pids+=($!)" for peer in peers], 'kill -TERM "${pids[@]}"\nwait "${pids[@]}"'
         assert located(machine.run("\n".join(["pids=()", *begin, controller, end]), folder))

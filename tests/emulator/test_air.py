@@ -1,10 +1,12 @@
 """The air's process between a front end's hook and a channel program, both played by the test."""
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from xmlrpc.client import Binary
 from xmlrpc.server import SimpleXMLRPCServer
@@ -87,6 +89,7 @@ async def air(folder: Path) -> AsyncIterator[tuple[Hook, Program]]:
     program = Program()
     text = TESTBED.read_text(encoding="utf-8")
     port = program.server.server_address[1]
+    text = text.replace("ue-1: {", "ue-1: {velocity_m_s: [1.0, 0.0], ")
     text = text.replace("tcp://127.0.0.1:5753", f"ipc://{folder}/s").replace(
         "channel_port: 5754", f"channel_port: {port}"
     )
@@ -141,6 +144,21 @@ async def test_a_message_told_again_is_answered_again_and_changes_nothing(tmp_pa
         await hook.told(1)
         await hook.told(1)
         assert len(program.changes) == 1
+
+
+@pytest.mark.asyncio
+async def test_users_walk_from_the_first_setting_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("emulator.air.time", SimpleNamespace(monotonic=lambda: now_s))
+    async with air(tmp_path) as (hook, _):
+        now_s = 200.0
+        await hook.told(1, epoch=3)
+        now_s = 202.0
+        await hook.told(2, epoch=4)
+    records, _ = intact_records((tmp_path / "truth.jsonl").read_bytes())
+    walked_m = math.sqrt(8.0**2 + 2.0**2 + 2 * 8.0 * 2.0 * math.cos(math.radians(5.0)))
+    ranges_m = [record["range_m"] for record in records if record["ue"] == "ue-1"]
+    assert ranges_m == [pytest.approx(8.0, rel=1e-15), pytest.approx(walked_m, rel=1e-14)]  # some roundings
 
 
 @pytest.mark.asyncio

@@ -350,7 +350,7 @@ def test_soundings_of_two_epochs_have_different_noise() -> None:
 @pytest.mark.clause("6.4")
 @pytest.mark.parametrize(("ue", "reason"), [("ue-x", "no user ue-x"), ("ue-d", "in front of the array")])
 def test_sounding_of_a_user_that_is_not_there_is_declined(ue: str, reason: str) -> None:
-    answer = declined(server(), msg.Capture(epoch=1, ue=ue), now_s=7.0)
+    answer = declined(on_air(server()), msg.Capture(epoch=2, ue=ue), now_s=7.0)
     assert answer.clause == "6.4"
     assert reason in answer.text
 
@@ -389,6 +389,16 @@ def test_truth_is_told_once_for_a_grid_asked_for_twice() -> None:
 
 def test_truth_is_told_once_for_a_sounding_asked_for_twice() -> None:
     assert len(truth_of(lambda radio: (captured(radio, "ue-a", 2), captured(radio, "ue-a", 2)))) == 1
+
+
+@pytest.mark.parametrize("first", [configure(1), msg.Capture(epoch=1, ue="ue-a")])
+def test_users_stay_where_the_file_puts_them_until_a_controllers_first_request(first: msg.Message) -> None:
+    radio = server()
+    silence(radio, "ue-c", now_s=50.0)  # while the controller compiles
+    radio.hear(first, 100.0)
+    radio.reset()  # a later session finds them where they have got to
+    captured(radio, "ue-c", epoch=1, now_s=103.0)
+    assert radio.truth[-1].position.range_m == pytest.approx(math.hypot(10.0, 3.0), rel=1e-15 * 4)  # two roundings
 
 
 def test_grid_of_a_moving_user_is_that_of_where_it_was_when_it_first_listened() -> None:

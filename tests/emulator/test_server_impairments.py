@@ -74,7 +74,7 @@ def setting() -> Setting:
 
 
 def heard(radio: RadioServer, ue: str = "ue-a", epoch: int = 1, now_s: float = 0.0) -> ComplexArray:
-    radio.hear(configure(epoch), now_s)
+    radio.hear(configure(epoch), 0.0)
     answer = radio.listen(msg.Listen(ue=ue, epoch=epoch), now_s)
     assert isinstance(answer, msg.Grid)
     return np.asarray(answer.samples, dtype=np.complex128)

@@ -1,6 +1,8 @@
 """The metrics page: what it says to whom, and what it costs to ask."""
 
 import asyncio
+import errno
+import socket
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -78,6 +80,26 @@ async def test_only_get_of_the_page_is_answered_with_it(request_: bytes, status:
 async def test_request_without_end_is_dropped_without_an_answer() -> None:
     endless = b"GET /metrics HTTP/1.1\r\n" + b"X: " + 2 * exporter.MAX_REQUEST_BYTES * b"x"
     assert await asked(MetricsPage(families), endless) == b""
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EADDRNOTAVAIL, "error while attempting to bind"), "Cannot assign requested address"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+    ],
+)
+async def test_address_that_cannot_be_bound_is_told_in_the_systems_words(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
+) -> None:
+    async def start_server(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(asyncio, "start_server", start_server)
+    with pytest.raises(OSError, match=f"cannot serve metrics at bed:9464: {words}"):
+        async with exporter.served("bed:9464", families):
+            pass
 
 
 @pytest.mark.asyncio

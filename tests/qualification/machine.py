@@ -95,9 +95,10 @@ class Machine:
             )
         try:
             wait_until(self._is_up, "a machine that is up")
-        except AssertionError as error:
+        except BaseException as error:  # a test that is out of time included
+            error.add_note(f"the machine said: {self._log.read_text()}")
             self.__exit__()
-            raise AssertionError(f"{error}; it said: {self._log.read_text()}") from None
+            raise
         return self
 
     def _is_up(self) -> bool:

@@ -1,7 +1,11 @@
 """Parts started by hand, in any order, stopped and started again, over TCP on the loopback interface."""
 
 import json
+import os
+import shutil
 import signal
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +64,48 @@ def running(lab: Lab) -> dict[str, Process]:
     parts = {"controller": lab.controller(), "emulator": lab.emulator(), **{ue: lab.ue(ue) for ue in lab.ues}}
     parts["controller"].told(lambda records: len(fixes(records)) > 3, "the first fixes")
     return parts
+
+
+def being_read(pipe: Path) -> int:
+    """Return a descriptor of a named pipe that somebody has begun to read, zero while nobody has."""
+    with suppress(OSError):
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    return 0
+
+
+@pytest.mark.parametrize("words", [("controller",), ("emulator",), ("ue", "--name", "ue-1")])
+def test_part_that_is_ended_while_it_starts_says_why_and_leaves_nothing(
+    lab_of: LabFactory, words: tuple[str, ...]
+) -> None:
+    lab = lab_of()
+    file = lab.folder / "slow.yaml"
+    os.mkfifo(file)  # whose text does not come
+    part = lab.command(*words, str(file), "--run-dir", str(lab.folder / "never"))
+    descriptor = wait_until(lambda: being_read(file), "somebody who reads the file")
+    part.signal(signal.SIGTERM)
+    os.close(descriptor)  # a signal just before a read is seen after it
+    assert part.ended() == -signal.SIGTERM, "as systemd and shells know it"
+    assert part.errors == "nftestbed: ended by SIGTERM\n"
+    assert not (lab.folder / "never" / "run.json").exists()
+
+
+IN_A_CONTAINER = """
+import os, sys
+os.execvp("unshare", ["unshare", "--fork", "--pid", "--kill-child", sys.executable, *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root can make a process 1")
+def test_process_1_of_a_container_is_ended_while_it_starts(lab_of: LabFactory) -> None:
+    lab = lab_of()
+    file = lab.folder / "slow.yaml"
+    os.mkfifo(file)
+    outside = lab.start("-c", IN_A_CONTAINER, "-m", "deploy.cli", "emulator", str(file))
+    descriptor = wait_until(lambda: being_read(file), "somebody who reads the file")
+    (inside,) = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
+    os.kill(int(inside), signal.SIGTERM)
+    os.close(descriptor)
+    assert outside.ended() == 128 + signal.SIGTERM
 
 
 @pytest.mark.requirement("every part stops within two seconds")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.journal import intact_records
 from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import fixes, of_kind
 
@@ -15,13 +16,14 @@ LONGEST_FIX_MS = 3000.0
 @pytest.mark.long
 @pytest.mark.timeout(180)
 @pytest.mark.requirement("nobody is measured while schemes are being prepared")
-def test_users_are_not_swept_while_loops_are_compiled(
+def test_users_are_not_swept_and_do_not_walk_while_loops_are_compiled(
     lab_of: LabFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "empty"))
     lab = lab_of(
         downlink={"subcarriers": 512},
         controller={"schemes": [{"scheme": "likelihood", "plan": "pair"}], "liveness_s": 5.0},
+        emulator={"users": {"ue-1": {"velocity_m_s": [1.0, 0.0]}}},
     )
     lab.emulator()
     for name in lab.ues:
@@ -33,3 +35,7 @@ def test_users_are_not_swept_while_loops_are_compiled(
     located = fixes(controller.records)
     assert len(located) == 2
     assert all(float(str(fix["latency_ms"])) < LONGEST_FIX_MS for fix in located)
+    truth, _ = intact_records((lab.run_directory / "truth.jsonl").read_bytes())
+    ranges_m = [float(str(record["range_m"])) for record in truth if record["ue"] == "ue-1"]
+    # from 3 m at 1 m/s: whoever walks for the five seconds or more of compiling is beyond 7 m
+    assert 3.0 <= min(ranges_m) <= max(ranges_m) < 3.0 + 1e-3 * LONGEST_FIX_MS

@@ -14,8 +14,9 @@ from tests.qualification.lossy_network import Network, laid_network, refusal
 
 CLONE_NEWNET = 0x40000000
 PORT = 9000
-DEAF_S = 0.3  # a hundred times what an idle network takes
+DEAF_S = 0.5  # a hundred times what an idle network takes
 PACKETS = 2000
+PATIENCE_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +62,14 @@ def socket_at(network: Network, host: str) -> socket.socket:
 def test_packet_takes_the_latency_of_both_cables(network: Network, ends: tuple[socket.socket, socket.socket]) -> None:
     here, there = ends
     network.cables["here"].latency_s, network.cables["there"].latency_s = 0.03, 0.02
-    began_s = time.monotonic()
-    here.send(b"how late?")
-    assert there.recv(64) == b"how late?"
-    took_s = time.monotonic() - began_s
-    assert 0.05 <= took_s < 0.05 + DEAF_S, "never sooner; later by what a busy machine adds"
+    there.settimeout(PATIENCE_S)
+    took_s = []
+    for number in range(5):
+        began_s = time.monotonic()
+        here.send(bytes([number]))
+        assert there.recv(64) == bytes([number])
+        took_s.append(time.monotonic() - began_s)
+    assert 0.05 <= min(took_s) < 0.05 + DEAF_S, "never sooner; once in five times hardly later"
 
 
 def test_lossy_cable_loses_its_share_and_keeps_the_order(
@@ -77,17 +81,18 @@ def test_lossy_cable_loses_its_share_and_keeps_the_order(
     came = []
     for number in numbers:
         here.send(number.to_bytes(2, "big"))
-        if number % 200 == 199:
-            came += everything(there)
+        if number % 200 == 199:  # no more at once than a device queues
+            came += everything(there, 0.1)
+    came += everything(there, DEAF_S)
     assert came == sorted(set(came)), "in order, none twice"
     lost = PACKETS - len(came)
     assert 0.07 < lost / PACKETS < 0.13, "10 % +- 4.5 standard deviations of 0.67 %"
 
 
-def everything(end: socket.socket) -> list[int]:
-    """Return what came, until nothing comes for longer than the cables take."""
+def everything(end: socket.socket, silence_s: float) -> list[int]:
+    """Return what came, until nothing comes for this long, which is longer than the cables take."""
     came = []
-    end.settimeout(0.1)
+    end.settimeout(silence_s)
     try:
         while True:
             came.append(int.from_bytes(end.recv(64), "big"))

@@ -65,6 +65,9 @@ def test_pages_of_all_processes_agree_with_the_run(lab_of: LabFactory) -> None:
     controller.told(lambda records: len(fixes(records)) >= seen, "as many fixes as the page counted")
     assert value(page, "nftestbed_peers_connected", role="ue") == len(lab.ues)
     assert value(page, "nftestbed_peers_connected", role="radio") == 1
+    users = {sample.labels["state"]: sample.value for sample in page["nftestbed_users"].samples}
+    assert users.keys() == {"absent", "computing", "pending", "on_air", "given_up", "done"}
+    assert sum(users.values()) == len(lab.ues)
     assert value(page, "nftestbed_epochs_total") > 20
     assert value(page, "nftestbed_request_seconds_bucket", request="capture", le="+Inf") > 0
     assert value(page, "process_resident_memory_bytes") > 2**20

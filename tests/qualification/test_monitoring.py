@@ -74,8 +74,9 @@ def test_metric_that_is_exported_is_shown_or_watched(bed: tuple[Lab, dict[str, s
 
 def test_each_alert_says_how_bad_it_is_and_has_a_case_in_which_it_fires() -> None:
     names = [rule["alert"] for rule in RULES]
-    cases = re.findall(r'alertname="(\w+)"', CASES.read_text(encoding="utf-8"))
-    assert names == cases
+    everything_wrong = yaml.safe_load(CASES.read_text(encoding="utf-8"))["tests"][-1]["promql_expr_test"][0]
+    firing = [re.findall(r'"(\w+)"', sample["labels"]) for sample in everything_wrong["exp_samples"]]
+    assert [[name] for name in names] == firing
     assert {rule["labels"]["severity"] for rule in RULES} == {"warning", "critical"}
     assert all(rule["annotations"]["summary"] for rule in RULES)
 
@@ -145,3 +146,13 @@ def test_prometheus_scrapes_every_process_and_finds_what_the_dashboard_asks_for(
     assert answer(prometheus, 'ALERTS{alertstate="firing", alertname!="AnswersSlow"}') == [], (
         "a run that is well rings no alarm"
     )
+
+
+def test_alarm_rings_for_a_radio_that_is_killed_and_for_the_users_whom_that_costs_their_fixes(
+    bed: tuple[Lab, dict[str, str]], prometheus: str
+) -> None:
+    wait_until(lambda: len(answer(prometheus, "up == 1")) == 4, "all four processes scraped")
+    bed[0].kill_one("emulator")
+    for name in ("RadioLost", "UsersGivenUp"):
+        firing = f'ALERTS{{alertstate="firing", alertname="{name}"}}'
+        wait_until(lambda firing=firing: answer(prometheus, firing), name)  # type: ignore[misc]

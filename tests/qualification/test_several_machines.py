@@ -192,7 +192,7 @@ def test_all_are_located_by_every_scheme_of_the_demo_over_links_of_20_ms_that_lo
 
 @pytest.mark.long
 def test_ue_on_a_link_of_200_ms_that_loses_5_percent_gets_every_fix_if_requests_have_the_time(tmp_path: Path) -> None:
-    values = small(rounds=2, request_deadline_s=4.0)
+    values = small(request_deadline_s=4.0)
     with site(tmp_path, values, latency_s=LATENCY_S, loss=LOSS) as one:
         far = one.hosts["ue-2"].cable
         far.latency_s, far.loss = 0.2, 0.05

@@ -22,6 +22,7 @@ from sdr_backend.ofdm import FrameLayout
 from sdr_backend.synchronisation import BurstDetector
 from sdr_backend.zmq_iq import ZmqIq
 from tests.deploy.studies import DEMO
+from tests.qualification.test_metrics import scraped, value
 from tests.sdr_backend.packages import installed
 from tests.sdr_backend.settings import configure
 
@@ -140,6 +141,24 @@ def test_driver_that_breaks_ends_the_process_with_status_1_and_what_it_raised(tm
     controller.close()
     assert process.returncode == 1
     assert "the radio is lost: KeyError: 'firmware'" in log
+
+
+def test_radio_serves_metrics_where_the_file_says(tmp_path: Path) -> None:
+    section = f"sdr_backend: {{radio: {{driver: zmq-iq, options: {{transmit: 'ipc://{tmp_path}/iq'}}}}}}\n"
+    file = file_with(tmp_path, f"{section}metrics: {{at: {{radio: '127.0.0.1:0'}}}}\n")
+    with ExitStack() as stack:
+        controller = Controller(file)
+        stack.callback(controller.close)
+        process = stack.enter_context(subprocess.Popen(command(file), stderr=subprocess.PIPE, text=True))
+        stack.callback(process.kill)
+        assert process.stderr is not None
+        url = next(found[1] for line in process.stderr if (found := re.search(r"metrics at (http://\S+)", line)))
+        controller.answer(configure(1))
+        page = scraped(url)
+    assert value(page, "nftestbed_session_open") == 1
+    assert value(page, "nftestbed_sessions_total") == 1
+    counted = {metric.removeprefix("nftestbed_radio_") for metric in page if metric.startswith("nftestbed_radio_")}
+    assert counted == {"repeated_requests", "stale_requests", "bursts", "late_bursts"}
 
 
 @contextmanager

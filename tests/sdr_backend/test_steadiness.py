@@ -7,7 +7,7 @@ import pytest
 from sdr_backend.channel import SampleChannel
 from sdr_backend.demodulation import Demodulator
 from sdr_backend.ofdm import FrameLayout, Modulator
-from sdr_backend.steadiness import changes, variance_ratio_limit
+from sdr_backend.steadiness import changes, scattering_subcarriers, variance_ratio_limit
 from sdr_backend.synchronisation import BurstDetector
 from sdr_backend.tag import Tag
 
@@ -71,3 +71,13 @@ def test_symbols_in_white_noise_are_one_channel_as_often_as_promised() -> None:
     exceeded = sum(changes(one)[1][1] > limit for one in symbols)
     # a count of 10 on the average, five deviations around it
     assert abs(exceeded - trials * false_alarm) <= 5 * np.sqrt(trials * false_alarm)
+
+
+def test_only_subcarriers_that_scatter_are_counted() -> None:
+    rng = np.random.default_rng(4)
+    white: ComplexArray = rng.standard_normal((5, COUNT, 2)) @ np.array([1, 1j])
+    some = white * np.where(np.arange(COUNT) < 20, 100, 1)
+    # the power of each has eight degrees, so that the ratio of sums over 256 errs by some 5 %
+    assert scattering_subcarriers(3.0 + white) == pytest.approx(COUNT, rel=0.2)
+    assert scattering_subcarriers(some) == pytest.approx(20, rel=0.4)
+    assert scattering_subcarriers(np.ones((5, COUNT), dtype=np.complex128)) == COUNT
