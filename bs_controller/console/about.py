@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from bs_controller.bounds import Unknown
 from bs_controller.config import ControllerSection
+from bs_controller.console.bounds import Emulated
+from bs_controller.jobs import labels
+from bs_controller.scheme_bounds import unknown_of
 from protocol.config import LoadedTestbed, TestbedFile, facts
 from protocol.strict_yaml import converted, document_from_text
 from protocol.testbed import TestbedFacts
@@ -20,6 +24,8 @@ class About:
     name: str
     facts: TestbedFacts
     controller: ControllerSection
+    unknowns: Mapping[str, Unknown]  # of each scheme's bound, by label
+    emulated: Emulated
     scatterers: tuple[tuple[float, float], ...]  # x_m, y_m
     config_text: str
     started_utc: str = ""
@@ -38,16 +44,43 @@ def about_from_config(config_text: str, start: Mapping[str, Any], directory: str
     path = Path("config.yaml")
     document = document_from_text(config_text, path)
     loaded = LoadedTestbed(path=path, file=converted(document, (), TestbedFile), document=document)
+    controller = loaded.section("controller", ControllerSection)
+    names = labels([str(type(options).__struct_config__.tag) for options in controller.schemes])
     return About(
         name=loaded.file.name,
         facts=facts(loaded.file),
-        controller=loaded.section("controller", ControllerSection),
+        controller=controller,
+        unknowns=dict(zip(names, map(unknown_of, controller.schemes), strict=True)),
+        # samples of an air have other noise than the emulator's grids
+        emulated=_emulated(loaded.file.emulator) if loaded.file.sdr is None else Emulated(visible={}),
         scatterers=_scatterers(loaded.file.emulator),
         config_text=config_text,
         started_utc=str(start.get("started_utc", "")),
         directory=directory,
         versions={str(name): str(version) for name, version in dict(start.get("versions", {})).items()},
     )
+
+
+def _emulated(emulator: Mapping[str, object]) -> Emulated:
+    """Return what an emulator's section says of noise and visible sub-arrays; nothing is checked here, its process does."""
+    users = emulator.get("users")
+    seen = {
+        str(name): tuple(user["visible_subarrays"])
+        for name, user in (users.items() if isinstance(users, dict) else ())
+        if isinstance(user, dict) and isinstance(user.get("visible_subarrays"), list)
+    }
+    return Emulated(
+        downlink_snr_db=_snr_db(emulator.get("downlink_noise")),
+        uplink_snr_db=_snr_db(emulator.get("uplink_noise")),
+        visible=seen,
+    )
+
+
+def _snr_db(noise: object) -> float | None:
+    """Return the ratio to a sweep's mean power, if noise is set that way."""
+    if not isinstance(noise, dict) or noise.get("mode") != "sweep_mean" or "snr_db" not in noise:
+        return None
+    return float(noise["snr_db"])
 
 
 def _scatterers(emulator: Mapping[str, object]) -> tuple[tuple[float, float], ...]:

@@ -6,6 +6,9 @@ from contextlib import contextmanager
 
 from bs_controller.console.state import ConsoleState
 
+REFINE_S = 0.05
+REFINED_AT_ONCE = 3  # some ten milliseconds for two sweeps each
+
 
 class Board:
     """The state that is shown; another one takes its place when another run begins, or when a recording is set back."""
@@ -44,3 +47,12 @@ class Board:
         """Return the head of the page; `event_ms` is left to whoever sends it."""
         shown = {} if self.state is None else self.state.status()
         return {"mode": self.mode, "generation": self.generation, **shown}
+
+    async def refine(self) -> None:
+        """Let the state reckon, a little at a time, what it owes, until cancelled."""
+        while True:
+            await asyncio.sleep(REFINE_S)
+            state = self.state
+            refined = [state is not None and state.refine() for _ in range(REFINED_AT_ONCE)]
+            if any(refined):
+                self.touch()

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from bs_controller.console.bounds import Request
 from bs_controller.console.frames import Section
 from bs_controller.console.views import IMAGE_SPAN_DB, Samples, Views, focus_of_each_subcarrier, power_dbm
 from bs_controller.localizations import focus_from_record
@@ -16,7 +17,7 @@ Record = Mapping[str, Any]
 #: Returns the arrays of a record by stream; those of a recording are read only when they are shown.
 Heard = Callable[[], Mapping[str, Samples]]
 
-SWEEPS_KEPT = 16
+SWEEPS_KEPT = 256
 _FORMS_WITH_SAMPLES = ("ComplexFeedback", "PowerFeedback")
 
 
@@ -51,6 +52,19 @@ class HeardViews:
         self._foci[record["epoch"]] = record["focus"]
         while len(self._foci) > SWEEPS_KEPT:
             del self._foci[next(iter(self._foci))]
+
+    def requests(self, record: Record) -> list[Request]:
+        """Return what a fix was made of; nothing if some of it is not known any more."""
+        snapshot = self._answers.get(("image", record["ue"]))
+        requests: list[Request] = []
+        for epoch in record["epochs"]:
+            if snapshot is not None and snapshot.record["epoch"] == epoch:
+                requests.append(None)
+            elif epoch in self._foci:
+                requests.append(focus_from_record(self._foci[epoch]))
+            else:
+                return []
+        return requests
 
     def note_answer(self, record: Record, samples: Heard) -> Iterator[str]:
         """Take a report or snapshot; yield the sections that it changed."""

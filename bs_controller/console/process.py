@@ -130,9 +130,11 @@ async def serve(
     if doors.exposed:
         logger.warning("the console is bound beyond this machine: whoever has its address with the token can look")
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="web server")
+    refining = asyncio.create_task(board.refine(), name="bounds")
     try:
         await asyncio.shield(serving)
     finally:
+        refining.cancel()
         server.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):
             await serving

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bs_controller.console.about import About, point_m
+from bs_controller.console.bounds import FixBounds, Request
 from bs_controller.console.frames import Section
 from bs_controller.console.heard import Heard, HeardViews
 from bs_controller.console.tallies import (
@@ -33,6 +34,7 @@ Truth = Callable[[str, int], tuple[float, float] | None]
 
 TRAIL_POINTS = 120
 RATE_WITHIN_S = 5.0
+UNBOUNDED = 256  # fixes wait for their bounds, the latest of them
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class ConsoleState:
         self._latencies: dict[str, Distribution] = {}
         self._fix_times_s: deque[float] = deque(maxlen=512)
         self._heard = HeardViews(about.facts)
+        self._bounds = FixBounds(about.facts, about.emulated, about.unknowns)
+        self._unbounded: deque[tuple[str, str, list[Request], tuple[float, float]]] = deque(maxlen=UNBOUNDED)
         for section in ("run", "peers", "fixes", "tracks", "errors", "latencies", "alarms"):
             self._changed(section)
 
@@ -97,8 +101,19 @@ class ConsoleState:
 
     def duplicate(self) -> "ConsoleState":
         """Return a state that goes on by itself from here; what never changes is shared."""
-        shared = (self.about, self._truth, self._heard.views)
+        shared = (self.about, self._truth, self._heard.views, self._bounds)
         return copy.deepcopy(self, {id(part): part for part in shared})
+
+    def refine(self) -> bool:
+        """Reckon the bound of one fix that has none yet, which takes milliseconds; return whether there was one."""
+        if not self._unbounded:
+            return False
+        scheme, ue, requests, place = self._unbounded.popleft()
+        bound_m = self._bounds.bound_m(scheme, ue, requests, place)
+        if bound_m is not None:
+            self._errors.add_bound(scheme, bound_m)
+            self._changed("errors")
+        return True
 
     def note_lost(self, events: int) -> None:
         """Take that so many records were published and did not arrive."""
@@ -143,6 +158,8 @@ class ConsoleState:
         truth = point_m(*place) if place is not None else None
         error_m = math.dist((x_m, y_m), truth) if truth is not None else None
         self._errors.add(scheme, error_m, expected_error_m(record))
+        if place is not None:
+            self._unbounded.append((scheme, ue, self._heard.requests(record), place))
         self._fixes[ue, scheme] = _fix_values(record, (x_m, y_m), truth, error_m)
         if record.get("integrity") == "suspect":
             self._alarm("suspect fix", "warn", f"{ue} by {scheme}: the fix is suspect")
@@ -225,7 +242,7 @@ class ConsoleState:
                 "digest": facts.digest(),
                 "versions": about.versions,
                 "ues": about.controller.ues,
-                "schemes": [type(options).__struct_config__.tag for options in about.controller.schemes],
+                "schemes": list(about.unknowns),
                 "deadline_ms": 1e3 * about.controller.request_deadline_s,
                 "region": asdict_of(facts.region),
                 "array_m": facts.downlink.array.elements * facts.downlink.array.spacing_m,
@@ -253,7 +270,8 @@ class ConsoleState:
     def _errors_section(self) -> Section:
         summaries, curves = {}, {}
         for scheme, distribution in self._errors.by_scheme.items():
-            summaries[scheme] = {**distribution.summary(), "expected_m": self._errors.expected_m(scheme)}
+            of_errors = {"expected_m": self._errors.expected_m(scheme), "bound_m": self._errors.bound_m(scheme)}
+            summaries[scheme] = {**distribution.summary(), **of_errors}
             curves[scheme] = distribution.curve().astype(np.float32)
         return Section(values={"schemes": summaries}, arrays=curves)
 

@@ -65,6 +65,7 @@ class Errors:
     def __init__(self) -> None:
         self.by_scheme: dict[str, Distribution] = {}
         self._expected_m2: dict[str, Distribution] = {}
+        self._bound_m2: dict[str, Distribution] = {}
 
     def add(self, scheme: str, error_m: float | None, expected_m: float | None) -> None:
         """Take the error of one fix, and its standard deviation by the fix's own covariance."""
@@ -74,10 +75,21 @@ class Errors:
         if expected_m is not None:
             self._expected_m2.setdefault(scheme, Distribution()).add(expected_m**2)
 
+    def add_bound(self, scheme: str, bound_m: float) -> None:
+        """Take the bound of one fix."""
+        self._bound_m2.setdefault(scheme, Distribution()).add(bound_m**2)
+
     def expected_m(self, scheme: str) -> float | None:
         """Return the root mean square error that the scheme's covariances speak of."""
-        expected = self._expected_m2.get(scheme)
-        return None if expected is None else math.sqrt(sum(expected.latest) / len(expected.latest))
+        return _root_mean(self._expected_m2.get(scheme))
+
+    def bound_m(self, scheme: str) -> float | None:
+        """Return the root mean square of the bounds that are known of the scheme's fixes."""
+        return _root_mean(self._bound_m2.get(scheme))
+
+
+def _root_mean(squares: Distribution | None) -> float | None:
+    return None if squares is None else math.sqrt(sum(squares.latest) / len(squares.latest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,9 +78,9 @@ def error_plot(sections: Sections, schemes: list[str]) -> str | None:
             continue
         steps = [(x, (n + part) / len(curve)) for n, x in enumerate(curve) for part in (0, 1)]
         plot.line(steps, colour(schemes.index(name)), width=2)
-        expected_m = about[name]["expected_m"]
-        if expected_m is not None and low < expected_m < high:
-            plot.line([(expected_m, 0.0), (expected_m, 1.0)], colour(schemes.index(name)), dash=True, width=1.2)
+        bound_m = about[name]["bound_m"]
+        if bound_m is not None and low < bound_m < high:
+            plot.line([(bound_m, 0.0), (bound_m, 1.0)], colour(schemes.index(name)), dash=True, width=1.2)
     return plot.text()
 
 

@@ -16,6 +16,7 @@ from deploy.report.figures import milliseconds as ms
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 NONE = "–"
+ERRORS = ("p50", "p95", "p99", "max", "bound_m", "expected_m")
 
 
 def report_page(run: Path) -> str:
@@ -30,6 +31,8 @@ def report_page(run: Path) -> str:
     player = Player(run, board)
     state = board.state
     assert state is not None  # noqa: S101 - the player put one there
+    while state.refine():
+        pass
     about = state.about
     sections = state.sections(about.controller.ues[0], {})
     named: Any = sections["run"].values["schemes"]
@@ -66,16 +69,26 @@ def _errors(sections: Sections, schemes: list[str]) -> str:
     about: Any = sections["errors"].values["schemes"]
     figure = error_plot(sections, schemes)
     rows = [
-        (name, one["count"], *(metres(one[key]) for key in ("p50", "p95", "p99", "max")),
-         NONE if one["expected_m"] is None else metres(one["expected_m"]))
-        for name, one in about.items() if one["count"]
-    ]  # fmt: skip
+        (name, one["count"], *(NONE if one[key] is None else metres(one[key]) for key in ERRORS))
+        for name, one in about.items()
+        if one["count"]
+    ]
     if figure is None:
         return _figure("Errors", "<p>No truth to compare with was recorded.</p>", "")
-    table = _table(("scheme", "fixes", "median", "p95", "p99", "largest", "rms expected by own covariance"), rows)
-    return (
-        _figure("Errors", figure, _legend(about, schemes, "dashed: rms that the fixes' own covariances expect")) + table
+    table = _table(
+        (
+            "scheme",
+            "fixes",
+            "median",
+            "p95",
+            "p99",
+            "largest",
+            "rms of Cramer-Rao bounds",
+            "rms expected by own covariance",
+        ),
+        rows,
     )
+    return _figure("Errors", figure, _legend(about, schemes, "dashed: rms of Cramer-Rao bounds")) + table
 
 
 def _latencies(sections: Sections) -> str:

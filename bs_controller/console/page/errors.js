@@ -1,4 +1,4 @@
-// Distribution of errors by scheme, against the error that the scheme's own covariance speaks of.
+// Distribution of errors by scheme, against the Cramer-Rao bound of what was sent.
 import { inOrder, schemeColour } from "./colours.js";
 import { joined, metres, metreTick } from "./format.js";
 import { Panel } from "./panel.js";
@@ -10,8 +10,8 @@ export function create(context) {
   const plot = new Plot(panel, {
     x: { log: true, values: (u, splits) => splits.map((v) => (v == null ? "" : metreTick(v))), range: (u, low, high) => (low == null ? [1e-4, 100] : [10 ** Math.floor(Math.log10(low) - 0.2), 10 ** Math.ceil(Math.log10(high) + 0.05)]) },
     y: { label: "share", range: () => [0, 1.02] },
-    draw: (u) => Object.entries(context.store.errors?.schemes ?? {}).forEach(([scheme, { expected_m }]) => {
-      if (expected_m) verticalLine(u, expected_m, schemeColour(scheme), "");
+    draw: (u) => Object.entries(context.store.errors?.schemes ?? {}).forEach(([scheme, { bound_m }]) => {
+      if (bound_m) verticalLine(u, bound_m, schemeColour(scheme), "");
     }),
   });
   panel.update = () => {
@@ -19,13 +19,13 @@ export function create(context) {
     if (!errors) return;
     const known = inOrder(Object.keys(errors.schemes)).map((scheme) => [scheme, errors.schemes[scheme]]).filter(([, { count }]) => count);
     const fixes = Object.keys(errors.schemes).length;
-    panel.about.textContent = "CDF, median; dashed: rms by own covariance";
+    panel.about.textContent = "CDF, median; dashed: bound";
     panel.sayNothing(known.length ? null : fixes ? "no truth to compare with" : "no fix yet");
     panel.setLegend(known.map(([scheme, { p50 }]) => ({ colour: schemeColour(scheme), name: scheme, value: joined(metres(p50)) })));
     if (!known.length) return;
     const tables = known.map(([scheme]) => { const xs = Array.from(errors.arrays[scheme], (value) => Math.max(value, 1e-7)); return [xs, xs.map((_, n) => (n + 1) / xs.length)]; });
     plot.set(uPlot.join(tables.map(merged)), known.map(([name]) => ({ name, colour: () => schemeColour(name), stepped: true, width: 2 })));
-    panel.readout.textContent = "p95: " + known.map(([scheme, { p95 }]) => `${scheme} ${joined(metres(p95))}`).join(", ");
+    panel.readout.textContent = known.map(([scheme, { bound_m, expected_m }]) => `${scheme}: bound ${joined(metres(bound_m))}, own σ ${joined(metres(expected_m))}`).join("; ");
     panel.readout.title = panel.readout.textContent;
   };
   panel.table = () => [["scheme", "error_m", "share"], ...Object.entries(context.store.errors?.arrays ?? {}).flatMap(([scheme, xs]) => Array.from(xs, (x, n) => [scheme, x, (n + 1) / xs.length]))];

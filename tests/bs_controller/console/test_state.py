@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 from bs_controller.beams import focus_of_subcarrier
+from bs_controller.bounds import Unknown
+from bs_controller.console.bounds import Emulated, FixBounds
 from bs_controller.console.frames import frame
 from bs_controller.localizations import focus_from_record
 from bs_controller.recorded import RecordedRun, open_run
-from bs_controller.sweeps import Trajectory
+from bs_controller.sweeps import Sweep, Trajectory
+from bs_controller.trajectories import angle_trajectory, range_trajectory
 from deploy.results import result_from_records
+from deploy.simulation import SimulatedRadio, User
+from deploy.study_bounds import BoundModel
+from emulator.config import SweepMean
+from protocol.messages import FeedbackKind
+from protocol.testbed import default_facts
 from tests.bs_controller.console.runs import decoded, state_of
 from tests.deploy.recorded_runs import CBS_AND_OTHERS, recorded_run
 
@@ -128,3 +136,29 @@ def test_a_frame_holds_every_number_of_its_sections(run: Path) -> None:
 
 def test_a_number_that_is_not_finite_becomes_null() -> None:
     assert decoded(frame({"worst": float("inf")}, {})).status == {"worst": None}
+
+
+def test_the_bound_of_a_fix_is_that_which_studies_set_beside_it() -> None:
+    facts, place, visible = default_facts(subcarriers=256, elements=64), (9.0, 0.2), (1, 2, 3)
+    sweeps = [Sweep(focus=angle_trajectory(facts), kind=FeedbackKind.COMPLEX)]
+    sweeps.append(Sweep(focus=range_trajectory(facts, 0.2), kind=FeedbackKind.COMPLEX))
+    radio = SimulatedRadio(facts, rng=np.random.default_rng(1), downlink_noise=SweepMean(snr_db=20.0))
+    user = User(range_m=place[0], angle_rad=place[1], visible_subarrays=visible)
+    for sweep in sweeps:
+        radio.received(sweep, user)
+    wanted = BoundModel(facts).bound(radio.heard, user, Unknown.GAIN)
+    assert wanted is not None
+    emulated = Emulated(downlink_snr_db=20.0, visible={"ue-1": visible})
+    found_m = FixBounds(facts, emulated, {"cbs": Unknown.GAIN}).bound_m(
+        "cbs", "ue-1", [sweep.focus for sweep in sweeps], place
+    )
+    # controller and emulator have each their own model of the power that the ratio is of; both are exact
+    assert found_m == pytest.approx(wanted.position_rms_m(place[0]), rel=1e-6)
+
+
+def test_no_bound_is_shown_where_nobody_knows_the_noise() -> None:
+    facts = default_facts(subcarriers=256, elements=64)
+    bounds = FixBounds(facts, Emulated(visible={}), {"cbs": Unknown.GAIN})
+    assert bounds.bound_m("cbs", "ue-1", [angle_trajectory(facts), range_trajectory(facts, 0.2)], (9.0, 0.2)) is None
+    assert bounds.bound_m("cbs", "ue-1", [None], (9.0, 0.2)) is None
+    assert bounds.bound_m("another", "ue-1", [angle_trajectory(facts)], (9.0, 0.2)) is None
