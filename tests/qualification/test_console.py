@@ -224,6 +224,7 @@ def test_everything_is_reached_by_keyboard(played: Page) -> None:
     theme = played.value("document.documentElement.dataset.theme")
     page.keyboard.press("t")
     assert played.value("document.documentElement.dataset.theme") != theme
+    assert played.complaints == []
 
 
 def test_nothing_overflows_on_a_desk_or_a_phone(recorded: Path, browser: Any, start: Start) -> None:

@@ -74,7 +74,7 @@ function draw() {
   for (const panel of panels) {
     if (!context.store.run) panel.sayNothing("waiting for a run");
     else if (panel.nothing.textContent === "waiting for a run") panel.sayNothing(null);
-    if (!panel.dirty) continue;
+    if (!panel.dirty || panel.root.offsetParent === null) continue; // a hidden one is drawn when it is seen again
     panel.dirty = false;
     panel.update();
     panel.about.title = panel.about.textContent;

@@ -5,21 +5,21 @@ export const fixed = (value, digits) => (value == null || !Number.isFinite(value
 export const degrees = (rad, digits = 2) => fixed((rad * 180) / Math.PI, digits) + "°";
 
 export function metres(value) {
-  if (value == null || !Number.isFinite(value)) return ["–", "m"];
+  if (value == null || !Number.isFinite(value)) return ["–", ""];
   if (Math.abs(value) < 0.01) return [fixed(1e3 * value, 2), "mm"];
   if (Math.abs(value) < 1) return [fixed(1e2 * value, 1), "cm"];
   return [fixed(value, 2), "m"];
 }
 
 export function milliseconds(value) {
-  if (value == null || !Number.isFinite(value)) return ["–", "ms"];
+  if (value == null || !Number.isFinite(value)) return ["–", ""];
   return value < 1000 ? [fixed(value, value < 100 ? 1 : 0), "ms"] : [fixed(value / 1000, 2), "s"];
 }
 
-export const joined = ([number, unit]) => `${number} ${unit}`;
+export const joined = ([number, unit]) => `${number} ${unit}`.trim();
 
 export function seconds(value) {
-  if (value == null) return ["–", "s"];
+  if (value == null) return ["–", ""];
   if (value < 120) return [fixed(value, 2), "s"];
   const whole = Math.floor(value);
   const parts = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];

@@ -28,7 +28,7 @@ export class Plot {
       side, ...(log ? { filter: (u, splits) => decades(u, splits) } : { space: side === 2 ? 60 : 28 }),
     });
     this.plot = new uPlot({
-      ...this.size(), padding: [7, 16, 0, 0], legend: { show: false },
+      ...this.size(), padding: [7, 22, 0, 0], legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false, setScale: true }, points: { size: 5 } },
       scales: { x: { time: false, distr: x.log ? 3 : 1, ...(x.range ? { range: x.range } : {}) }, y: { range: y.range } },
       axes: [axis(x, 2), axis(y, 3)],
