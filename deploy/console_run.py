@@ -91,7 +91,7 @@ async def _one_run(testbed: CheckedTestbed, directory: Path, report: Report, eve
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
-        status = STOPPED if stopped else running.result()
+    status = STOPPED if stopped else running.result()
     return report(directory, records, status) if records else status
 
 

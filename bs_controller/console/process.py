@@ -67,6 +67,7 @@ def bound(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
+        listening.listen()  # whoever opens the address as soon as it is told waits, and is not refused
     except OSError as error:
         listening.close()
         raise OSError(f"cannot serve a console at {host}:{port}: {error.strerror}") from error

@@ -7,21 +7,21 @@ from typing import Any
 Record = Mapping[str, Any]
 
 TRAIL_POINTS = 200
+STATES = 4
 
 
 def track_values(record: Record, before: Mapping[str, object] | None) -> dict[str, object]:
     """Return where a user is tracked, with covariance, velocity and the way so far."""
     point = _point(record)
     trail = list(before["trail"]) if before is not None and isinstance(before["trail"], list) else []
-    velocity = (record.get("x_m_s"), record.get("y_m_s"))
-    known = all(isinstance(value, int | float) for value in velocity)
+    velocity = [record[key] for key in ("vx_m_s", "vy_m_s") if key in record]
     return {
         "ue": record["ue"],
-        "time_s": record.get("time_s"),
+        "time_s": record.get("at_s", record.get("time_s")),
         "point": point,
         "covariance": _covariance(record),
-        "velocity": velocity if known else record.get("velocity_m_s"),
-        "schemes": record.get("schemes", []),
+        "velocity": velocity or None,
+        "age_ms": record.get("age_ms"),
         "trail": [*trail[-TRAIL_POINTS + 1 :], point],
     }
 
@@ -34,8 +34,8 @@ def _point(record: Record) -> tuple[float, float]:
 
 
 def _covariance(record: Record) -> tuple[float, float, float] | None:
-    """Return the variances of x and y with their covariance between them."""
+    """Return the variances of x and y with their covariance between them; the state is x, y and their velocities."""
     covariance = record.get("covariance")
-    if not isinstance(covariance, Mapping) or "x_m2" not in covariance:
+    if not isinstance(covariance, list) or len(covariance) != STATES**2:
         return None
-    return float(covariance["x_m2"]), float(covariance["xy_m2"]), float(covariance["y_m2"])
+    return float(covariance[0]), float(covariance[1]), float(covariance[STATES + 1])

@@ -1,6 +1,7 @@
 """What the page shows is what the journal says: each panel's numbers against the records themselves."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,3 +163,18 @@ def test_no_bound_is_shown_where_nobody_knows_the_noise() -> None:
     assert bounds.bound_m("cbs", "ue-1", [angle_trajectory(facts), range_trajectory(facts, 0.2)], (9.0, 0.2)) is None
     assert bounds.bound_m("cbs", "ue-1", [None], (9.0, 0.2)) is None
     assert bounds.bound_m("another", "ue-1", [angle_trajectory(facts)], (9.0, 0.2)) is None
+
+
+def test_a_track_is_drawn_where_it_says_with_its_velocity_and_the_way_so_far(run: Path) -> None:
+    state = state_of(run, records=3)
+    covariance = [[4.0, 1.0, 0.0, 0.0], [1.0, 9.0, 0.0, 0.0], [0.0, 0.0, 0.1, 0.0], [0.0, 0.0, 0.0, 0.1]]
+    motion = {"vx_m_s": 0.5, "vy_m_s": -0.25, "covariance": np.ravel(covariance).tolist(), "age_ms": 3.0}
+    for n in range(3):
+        state.note(
+            {"kind": "track", "ue": "ue-a", "round": n, "at_s": 0.1 * n, "x_m": 2.0 + n, "y_m": 1.0, **motion}, dict
+        )
+    tracks: Any = state.sections("ue-a", {})["tracks"].values["tracks"]
+    (track,) = tracks
+    assert track["point"] == (4.0, 1.0)
+    assert track["trail"] == [(2.0, 1.0), (3.0, 1.0), (4.0, 1.0)]
+    assert (track["velocity"], track["covariance"]) == ([0.5, -0.25], (4.0, 1.0, 9.0))
