@@ -1,7 +1,7 @@
 """What the rules of a run tell its shell to do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +33,14 @@ class Advance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """Command: write this record, and these samples with it, to the run directory."""
+    """Command: write this record, and these samples with it, to the run directory.
+
+    `told` are samples that are not to be written, but that a console may be shown.
+    """
 
     record: Record
     samples: Mapping[str, Samples]
+    told: Mapping[str, Samples] = field(default_factory=dict)
 
 
 Command = Send | Advance | Keep

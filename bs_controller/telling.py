@@ -42,7 +42,7 @@ class Teller:
         if record["kind"] == "peer":
             self._peers[str(record["name"])] = record
         self._number = seq
-        self._publish(Told(record=record, recorded=recorded), command.samples)
+        self._publish(Told(record=record, recorded=recorded), {**command.samples, **command.told})
 
     def announce(self, now_s: float) -> None:
         """Tell which run it is, unless it was told within the last second."""
