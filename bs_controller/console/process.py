@@ -153,7 +153,8 @@ def show_live(path: Path, host: str, port: int, on_address: Callable[[str], None
 
 def _show(serving: Serving, path: Path, host: str, port: int, on_address: Callable[[str], None]) -> int:
     try:
-        return run_until_stopped(serving(path, bound(host, port), on_address), stopped=0)
+        with bound(host, port) as listening:
+            return run_until_stopped(serving(path, listening, on_address), stopped=0)
     except (OSError, ValueError, RecordingError, ConfigError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the answer to the person at the terminal
         return 2

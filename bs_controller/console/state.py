@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from bs_controller.console.about import About, point_m
 from bs_controller.console.bounds import FixBounds, Request
+from bs_controller.console.fixes import fix_values
 from bs_controller.console.frames import Section
 from bs_controller.console.heard import Heard, HeardViews
 from bs_controller.console.tallies import (
@@ -160,7 +162,7 @@ class ConsoleState:
         self._errors.add(scheme, error_m, expected_error_m(record))
         if place is not None:
             self._unbounded.append((scheme, ue, self._heard.requests(record), place))
-        self._fixes[ue, scheme] = _fix_values(record, (x_m, y_m), truth, error_m)
+        self._fixes[ue, scheme] = fix_values(record, (x_m, y_m), truth, error_m)
         if record.get("integrity") == "suspect":
             self._alarm("suspect fix", "warn", f"{ue} by {scheme}: the fix is suspect")
         for section in ("fixes", "errors", *self._heard.note_fix(record)):
@@ -244,7 +246,7 @@ class ConsoleState:
                 "ues": about.controller.ues,
                 "schemes": list(about.unknowns),
                 "deadline_ms": 1e3 * about.controller.request_deadline_s,
-                "region": asdict_of(facts.region),
+                "region": msgspec.to_builtins(facts.region),
                 "array_m": facts.downlink.array.elements * facts.downlink.array.spacing_m,
                 "elements": facts.downlink.array.elements,
                 "subarrays": facts.downlink.array.subarrays,
@@ -286,35 +288,3 @@ class ConsoleState:
     def _alarms_section(self) -> Section:
         latest = [asdict(alarm) for alarm in reversed(self._alarms.latest)]
         return Section(values={"counts": dict(self._alarms.counts), "latest": latest})
-
-
-def asdict_of(fact: Any) -> dict[str, float]:
-    """Return the fields of a struct of facts."""
-    return {name: float(getattr(fact, name)) for name in fact.__struct_fields__}
-
-
-def _fix_values(
-    record: Record, point: tuple[float, float], truth: tuple[float, float] | None, error_m: float | None
-) -> dict[str, object]:
-    covariance = record.get("covariance") or {}
-    return {
-        **{key: record[key] for key in ("ue", "scheme", "round", "range_m", "angle_rad", "sweeps", "latency_ms")},
-        "time_s": record.get("time_s"),
-        "point": point,
-        "truth": truth,
-        "error_m": error_m,
-        "covariance": covariance_m2(record["range_m"], record["angle_rad"], covariance),
-        "integrity": record["integrity"] if isinstance(record.get("integrity"), str) else None,
-    }
-
-
-def covariance_m2(range_m: float, angle_rad: float, covariance: Record) -> tuple[float, float, float] | None:
-    """Return the variances of x and y and their covariance, in that order xx, xy, yy, of a polar covariance."""
-    if "range_m2" not in covariance:
-        return None
-    cosine, sine = math.cos(angle_rad), math.sin(angle_rad)
-    turn = np.array([[cosine, -range_m * sine], [sine, range_m * cosine]])
-    mixed = covariance["range_angle_m_rad"]
-    polar = np.array([[covariance["range_m2"], mixed], [mixed, covariance["angle_rad2"]]])
-    cartesian = turn @ polar @ turn.T
-    return float(cartesian[0, 0]), float(cartesian[0, 1]), float(cartesian[1, 1])

@@ -11,6 +11,7 @@ from typing import Any
 
 from bs_controller.console.board import Board
 from bs_controller.console.player import Player
+from bs_controller.console.state import ConsoleState
 from deploy.report.figures import LATENCY_COLOURS, Sections, colour, error_plot, latency_plot, map_plot, metres
 from deploy.report.figures import milliseconds as ms
 
@@ -38,19 +39,9 @@ def report_page(run: Path) -> str:
     named: Any = sections["run"].values["schemes"]
     found: Any = sections["errors"].values["schemes"]
     schemes = list(dict.fromkeys([*named, *found]))
-    status = state.status()
-    ended = {True: "every fix came", False: "ended before every fix came", None: "was not ended in order"}[state.ended]
-    facts = [
-        ("started", about.started_utc or NONE),
-        ("lasted", f"{player.duration_s:.2f} s, {ended}"),
-        ("fixes", f"{status['fixes']}, {status['located']} of {status['users']} users located"),
-        ("alarms", f"{status['alarms']}"),
-        ("digest", about.facts.digest()[:16]),
-        ("versions", ", ".join(f"{name} {version}" for name, version in about.versions.items())),
-    ]
     parts = [
         f"<header><p>Run of the near-field testbed</p><h1>{html.escape(about.name)}</h1></header>",
-        _list(facts),
+        _list(_about(state, player.duration_s)),
         _figure("Map", map_plot(sections, schemes), _legend(found, schemes, "truth +, scatterers ✳; newest fixes")),
         _errors(sections, schemes),
         _latencies(sections),
@@ -63,6 +54,19 @@ def report_page(run: Path) -> str:
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>\n"
     )
+
+
+def _about(state: ConsoleState, lasted_s: float) -> list[tuple[str, str]]:
+    about, status = state.about, state.status()
+    ended = {True: "every fix came", False: "ended before every fix came", None: "was not ended in order"}[state.ended]
+    return [
+        ("started", about.started_utc or NONE),
+        ("lasted", f"{lasted_s:.2f} s, {ended}"),
+        ("fixes", f"{status['fixes']}, {status['located']} of {status['users']} users located"),
+        ("alarms", f"{status['alarms']}"),
+        ("digest", about.facts.digest()[:16]),
+        ("versions", ", ".join(f"{name} {version}" for name, version in about.versions.items())),
+    ]
 
 
 def _errors(sections: Sections, schemes: list[str]) -> str:
