@@ -61,7 +61,7 @@ class Page:
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start() -> Iterator[Start]:
     """Yield a function that starts a process of ours; all are ended afterwards."""
     running: list[subprocess.Popen[str]] = []
@@ -153,11 +153,17 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return recorded_run(tmp_path_factory.mktemp("run"), schemes=list(CBS_AND_OTHERS), rounds=3)
 
 
-@pytest.fixture
-def played(recorded: Path, browser: Any, start: Start) -> Page:
+@pytest.fixture(scope="module")
+def address(recorded: Path, start: Start) -> str:
+    """Return where a recording is played."""
     console = start("deploy.cli", "console", str(recorded), "--port", "0")
     assert console.stdout is not None
-    page = Page(browser, console.stdout.readline().removeprefix("console: ").strip())
+    return console.stdout.readline().removeprefix("console: ").strip()
+
+
+@pytest.fixture
+def played(address: str, browser: Any) -> Page:
+    page = Page(browser, address)
     page.until("document.querySelector('#mode').textContent === 'recording'")
     page.until("document.querySelectorAll('.panel .uplot').length === 4")
     return page
@@ -227,10 +233,7 @@ def test_everything_is_reached_by_keyboard(played: Page) -> None:
     assert played.complaints == []
 
 
-def test_nothing_overflows_on_a_desk_or_a_phone(recorded: Path, browser: Any, start: Start) -> None:
-    console = start("deploy.cli", "console", str(recorded), "--port", "0")
-    assert console.stdout is not None
-    address = console.stdout.readline().removeprefix("console: ").strip()
+def test_nothing_overflows_on_a_desk_or_a_phone(address: str, browser: Any) -> None:
     for width, height in ((1280, 720), (390, 844)):
         page = Page(browser, address, viewport={"width": width, "height": height})
         page.until("document.querySelectorAll('.panel .uplot').length === 4")
