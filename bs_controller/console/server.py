@@ -27,7 +27,9 @@ from bs_controller.console.player import Player
 
 PAGE = Path(__file__).parent / "page"
 MAX_BROWSERS = 32
-BETWEEN_FRAMES_S = 0.05  # at ten a second the newest event, which may miss a frame by little, would be drawn 100 ms late
+BETWEEN_FRAMES_S = (
+    0.05  # at ten a second the newest event, which may miss a frame by little, would be drawn 100 ms late
+)
 GATHER_S = 0.01  # the rest of a burst
 HEARTBEAT_S = 1.0
 IN_FLIGHT = 2
