@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
-from bs_controller.sweeps import Answer, Fix, Localization, Request, Scheme
+from bs_controller.sweeps import Answer, Fix, Localization, Prior, Request, Scheme
+
+FOLLOWED = "follow"  # the label of a localization that a track took from a scheme
 
 
 class Stage(Enum):
     """What a UE's work waits for."""
 
+    RESTING = "resting"  # its time
     COMPUTING = "computing"  # the scheme, to say what it wants next
     PENDING = "pending"  # the air
     ON_AIR = "on air"  # an answer
@@ -48,6 +52,16 @@ def labels(names: Sequence[str]) -> list[str]:
     return [f"{name}.{count + 1}" if count else name for name, count in zip(names, before, strict=True)]
 
 
+class PlanSequence(Protocol):
+    """The localizations of one user by number, each made when it is asked for."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, position: int) -> Plan:
+        """Return one of them."""
+
+
 class Plans:
     """All localizations of one UE in order: all schemes of the first round, then of the next.
 
@@ -72,11 +86,12 @@ class Job:
     """One UE's work."""
 
     ue: str
-    plans: Plans
+    plans: PlanSequence
     present: bool = False
     absent_since_s: float | None = None
     stage: Stage = Stage.DONE
     at: int = -1
+    rank: float = 0.0  # whose request goes on the air first: the lowest
     localization: Localization | None = None
     request: Request | None = None
     step: int = 0
@@ -84,6 +99,8 @@ class Job:
     pending_since_s: float = 0.0
     started_s: float = 0.0
     epochs: list[int] = field(default_factory=list)
+    on_air_s: list[float] = field(default_factory=list)
+    followed_from: Prior | None = None  # where a track said that the user was
     sweep_latency_ms: list[float] = field(default_factory=list)
     abandoned: tuple[Reason, str] | None = None
 
@@ -91,6 +108,16 @@ class Job:
     def plan(self) -> Plan:
         """Return the localization under way."""
         return self.plans[self.at]
+
+    @property
+    def label(self) -> str:
+        """Return by which scheme the user is being located."""
+        return self.plan.label if self.followed_from is None else FOLLOWED
+
+    @property
+    def heavy(self) -> bool:
+        """Return whether a step of that scheme may take long."""
+        return self.plan.scheme.heavy or self.followed_from is not None
 
     @property
     def done(self) -> bool:
@@ -107,28 +134,41 @@ class Job:
         return self.stage.name.lower() if self.present else "absent"
 
     @property
-    def turn(self) -> tuple[int, int, int, float, str]:
+    def turn(self) -> tuple[float, int, int, float, str]:
         """Return what decides whose request goes on the air first.
 
         Who is furthest behind, so that the sweep common to all users is sent when all of them want it; among those, a
         request that was missed before waits for the others.
         """
-        return self.at, self.attempts, self.step, self.pending_since_s, self.ue
+        return self.rank, self.attempts, self.step, self.pending_since_s, self.ue
 
     def begin_next(self, now_s: float) -> bool:
         """Start the next localization; return whether there is one."""
-        self.at += 1
-        self.request = None
-        self.step = self.attempts = 0
-        self.epochs.clear()
-        self.sweep_latency_ms.clear()
-        if self.done:
-            self.stage, self.localization = Stage.DONE, None
+        if self.at + 1 >= len(self.plans):
+            self.finish()
             return False
-        self.stage = Stage.COMPUTING
-        self.localization = self.plan.scheme.locate()
-        self.started_s = now_s
+        self.begin_at(self.at + 1, self.plans[self.at + 1].scheme.locate(), now_s, rank=float(self.at + 1))
         return True
+
+    def begin_at(self, position: int, localization: Localization, now_s: float, *, rank: float) -> None:
+        """Start the localization of this number."""
+        self.rest()
+        self.at, self.rank = position, rank
+        self.stage, self.localization, self.started_s = Stage.COMPUTING, localization, now_s
+
+    def rest(self) -> None:
+        """Wait for the time of the next localization."""
+        self.stage, self.localization, self.request = Stage.RESTING, None, None
+        self.step = self.attempts = 0
+        self.followed_from = None
+        self.epochs.clear()
+        self.on_air_s.clear()
+        self.sweep_latency_ms.clear()
+
+    def finish(self) -> None:
+        """Have nothing left to do."""
+        self.rest()
+        self.at, self.stage = len(self.plans), Stage.DONE
 
     def abandon(self, reason: Reason, text: str, now_s: float) -> None:
         """Give up all that is left, for good: nothing of it waits for air or answers any more."""
@@ -150,10 +190,11 @@ class Job:
         self.step += 1
         self.attempts = 0
 
-    def answered(self, epoch: int, now_s: float) -> None:
-        """Note that the request under way has its answer."""
+    def answered(self, epoch: int, on_air_s: float, now_s: float) -> None:
+        """Note that the request under way has its answer, about what was on the air at that time."""
         self.stage = Stage.COMPUTING
         self.epochs.append(epoch)
+        self.on_air_s.append(on_air_s)
         self.sweep_latency_ms.append(1e3 * (now_s - self.pending_since_s))
 
 

@@ -19,6 +19,8 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "refused_malformed": ("nftestbed_malformed_messages", "Messages that could not be decoded."),
     "declined": ("nftestbed_declined", "Requests that radio or UE declined."),
     "failures": ("nftestbed_failures", "Localizations that ended without a fix."),
+    "skipped_rounds": ("nftestbed_skipped_rounds", "Rounds of tracked users that were due while one was under way."),
+    "refused_fixes": ("nftestbed_refused_fixes", "Fixes that a track left out."),
     "peers_lost": ("nftestbed_sessions_lost", "Sessions with radio or UEs that ended."),
     "duplicates": ("nftestbed_duplicate_messages", "Messages that came a second time."),
     "resent": ("nftestbed_resent_messages", "Messages sent again for want of an acknowledgement."),

@@ -184,6 +184,8 @@ class ControllerProcess:
             "refused_by_peers": table["refusals"],
             "declined": run["declined"],
             "failures": run["failures"],
+            "skipped_rounds": run["skipped_rounds"],
+            "refused_fixes": run["refused_fixes"],
             "peers_lost": run["peers_lost"],
             "duplicates": table["duplicates"],
             "resent": self._hub.table.resent,

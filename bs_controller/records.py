@@ -20,6 +20,7 @@ from bs_controller.sweeps import (
     Sweep,
     Visibility,
 )
+from bs_controller.tracking import Track
 from protocol import messages as msg
 
 Record = dict[str, object]
@@ -51,7 +52,7 @@ def sweep_record(
 def answer_record(job: Job, epoch: int, answer: Answer, latency_ms: float) -> Record:
     """Return the record of a report (kind ``report``, measure latency) or a snapshot (``snapshot``, capture latency)."""
     kind = "snapshot" if isinstance(answer, Snapshot) else "report"
-    record: Record = {"kind": kind, "epoch": epoch, "ue": job.ue, "scheme": job.plan.label}
+    record: Record = {"kind": kind, "epoch": epoch, "ue": job.ue, "scheme": job.label}
     record |= {"round": job.plan.round, "form": type(answer).__name__}
     record["measure_ms" if kind == "report" else "capture_ms"] = latency_ms
     if isinstance(answer, PeakFeedback):
@@ -66,12 +67,36 @@ def fix_record(job: Job, fix: Fix, now_s: float) -> Record:
     return {
         "kind": "fix",
         "ue": job.ue,
-        "scheme": job.plan.label,
+        "scheme": job.label,
         "round": job.plan.round,
         **found_record(fix),
+        **_prior_record(job),
         "epochs": list(job.epochs),
         "latency_ms": 1e3 * (now_s - job.started_s),
         "sweep_latency_ms": list(job.sweep_latency_ms),
+    }
+
+
+def track_record(job: Job, track: Track, began_s: float, age_ms: float) -> Record:
+    """Return the record of a track: what is known of a user at ``at_s`` since the run began, with the fix of this round.
+
+    ``covariance`` is that of ``(x_m, y_m, vx_m_s, vy_m_s)``, row by row. ``age_ms`` is how old the fix's first sweep is.
+    """
+    x_m, y_m, vx_m_s, vy_m_s = track.state.tolist()
+    return {
+        "kind": "track",
+        "ue": job.ue,
+        "round": job.plan.round,
+        "at_s": round(track.time_s - began_s, 6),
+        "x_m": x_m,
+        "y_m": y_m,
+        "vx_m_s": vx_m_s,
+        "vy_m_s": vy_m_s,
+        "covariance": track.covariance.ravel().tolist(),
+        "nis": track.nis,
+        "refused": track.refused,
+        "fixes": track.fixes,
+        "age_ms": age_ms,
     }
 
 
@@ -92,8 +117,14 @@ def _known(value: Covariance | Visibility | GoodnessOfFit | Integrity | ClockOff
 
 def failure_record(job: Job, reason: Reason, text: str) -> Record:
     """Return the record of a scheme that ended without a fix."""
-    scheme, number = job.plan.label, job.plan.round
-    return {"kind": "failure", "ue": job.ue, "scheme": scheme, "round": number, "reason": reason.value, "text": text}
+    scheme, number = job.label, job.plan.round
+    record: Record = {"kind": "failure", "ue": job.ue, "scheme": scheme, "round": number}
+    return {**record, "reason": reason.value, "text": text, **_prior_record(job)}
+
+
+def _prior_record(job: Job) -> Record:
+    """Return where a user was thought to be who was followed, without which the localization cannot be repeated."""
+    return {} if job.followed_from is None else {"prior": asdict(job.followed_from)}
 
 
 def opened_record(hello: msg.Hello) -> Record:

@@ -26,10 +26,10 @@ from bs_controller.sweeps import (
     Fix,
     GroupFeedback,
     GroupFoci,
+    Localization,
     PeakFeedback,
     PowerFeedback,
     Request,
-    Scheme,
     Snapshot,
     Sweep,
     Trajectory,
@@ -159,15 +159,14 @@ class Source:
         return "; ".join(["the recording has " + ("left" if left else "no answer left"), *told, *more])
 
 
-def replayed(scheme: Scheme, source: Source) -> Replayed:
-    """Run a scheme on a recording to its fix or its own failure.
+def replayed(localization: Localization, source: Source) -> Replayed:
+    """Run a scheme's localization on a recording to its fix or its own failure.
 
     Raises
     ------
     CannotReplayError
         If the recording lacks an answer; the text names the request and what there is instead.
     """
-    localization = scheme.locate()
     result = step(localization, None)
     while isinstance(result, Wanted):
         result = step(localization, source.answer(result.request))

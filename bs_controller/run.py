@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bs_controller import records
+from bs_controller.agendas import agenda_of
 from bs_controller.answers import Report, feedback_from_report, groups_of, snapshot_from_message
 from bs_controller.commands import Advance, Command, Keep, Samples, Send
 from bs_controller.config import ControllerSection
-from bs_controller.jobs import STATES, Broken, Found, Job, Plans, Reason, Stage, StepResult, Wanted
+from bs_controller.jobs import STATES, Broken, Found, Job, Reason, Stage, StepResult, Wanted
 from bs_controller.records import Record
 from bs_controller.sweeps import Answer, Localization, Scheme, Sounding, Sweep
 from bs_controller.transmission import Transmission, message_for
@@ -33,20 +34,21 @@ class Run:
         self, facts: TestbedFacts, section: ControllerSection, schemes: Sequence[Scheme], now_s: float, *, patient: bool
     ) -> None:
         self.counters: Counter[str] = Counter()
+        self._agenda = agenda_of(facts, section, schemes, self.counters, now_s)
         self.finished = False
         self._facts = facts
         self._section = section
         self._began_s = now_s
         self._patient = patient  # wait for ever for peers that never came
         self._kinds: dict[str, tuple[msg.FeedbackKind, ...]] = {}
-        self._jobs = {ue: Job(ue, Plans(schemes, section.rounds)) for ue in section.ues}
+        self._jobs = {ue: self._agenda.job(ue) for ue in section.ues}
         self._commands: list[Command] = []
         self._air: Transmission | None = None
         self._radio: str | None = None
         self._limits: FrontEndLimits | None = None
         self._radio_came = False
         self._radio_absent_since_s = now_s
-        self._gather_until_s: float | None = now_s + section.gather_s
+        self._gather_until_s = None if self._agenda.waits else now_s + section.gather_s
         self._epoch = 0
         for job in self._jobs.values():
             job.absent_since_s = now_s
@@ -82,7 +84,7 @@ class Run:
             job = self._jobs[hello.name]
             job.present, job.absent_since_s = True, None
             self._kinds[hello.name] = hello.capabilities.feedback_kinds
-            if job.at < 0:
+            if job.at < 0 or job.stage is Stage.RESTING:
                 self._begin(job, now_s)
             elif job.stage is Stage.PENDING:
                 self._require_kind(job, now_s)  # it may have come back as another
@@ -105,12 +107,12 @@ class Run:
         self._keep(records.peer_record(name, "refused", f"{text} (SPEC {clause})"), now_s)
 
     def _begin(self, job: Job, now_s: float) -> None:
-        if job.begin_next(now_s):
+        if self._agenda.begin(job, now_s):
             self._advance(job, None)
 
     def _advance(self, job: Job, answer: Answer | None) -> None:
         if job.localization is not None:
-            heavy = job.plan.scheme.heavy and answer is not None
+            heavy = job.heavy and answer is not None
             self._commands.append(Advance(ue=job.ue, localization=job.localization, answer=answer, heavy=heavy))
 
     def stepped(self, ue: str, localization: Localization, result: StepResult, now_s: float) -> None:
@@ -124,6 +126,8 @@ class Run:
                 self._require_kind(job, now_s)
             case Found():
                 self._keep(records.fix_record(job, result.fix, now_s), now_s)
+                for record in self._agenda.found(job, result.fix, now_s):
+                    self._keep(record, now_s)
                 self._begin(job, now_s)
             case Broken():
                 self._fail(job, Reason.SCHEME_FAILED, result.text, now_s)
@@ -138,6 +142,7 @@ class Run:
     def _fail(self, job: Job, reason: Reason, text: str, now_s: float) -> None:
         self.counters["failures"] += 1
         self._keep(records.failure_record(job, reason, text), now_s)
+        self._agenda.failed(job, now_s)
         self._begin(job, now_s)
 
     # --- the air -----------------------------------------------------------------------------------------------------
@@ -158,7 +163,7 @@ class Run:
 
     def _computing_behind(self, first: Job) -> bool:
         """Return whether the scheme of a UE that is further behind is at work."""
-        behind = (job for job in self._jobs.values() if (job.at, job.step) < (first.at, first.step))
+        behind = (job for job in self._jobs.values() if (job.rank, job.step) < (first.rank, first.step))
         return any(job.present and job.stage is Stage.COMPUTING for job in behind)
 
     def _gathering(self, now_s: float) -> bool:
@@ -272,7 +277,7 @@ class Run:
         job, air = self._jobs[ue], self._air
         assert air is not None  # noqa: S101 - an answer was found to be of what is on the air
         del air.waiting[ue]
-        job.answered(air.epoch, now_s)
+        job.answered(air.epoch, air.sent_s, now_s)
         record = records.answer_record(job, air.epoch, answer, 1e3 * (now_s - air.sent_s))
         self._keep(record, now_s, samples)
         self._advance(job, answer)
@@ -294,15 +299,21 @@ class Run:
 
     def tick(self, now_s: float) -> None:
         """Take note of the time: deadlines, and peers that do not come back."""
-        if self._air is not None and now_s - self._air.sent_s > self._section.request_deadline_s:
+        if self._air is not None and now_s - self._air.sent_s > self._agenda.answers_within_s:
             self._deadline(self._air, now_s)
-        self._expire_absent(now_s)
+        for job in self._jobs.values():
+            if job.stage is Stage.RESTING:
+                self._begin(job, now_s)
+        if self._agenda.waits:
+            self._rest_absent(now_s)
+        else:
+            self._expire_absent(now_s)
 
     def _deadline(self, air: Transmission, now_s: float) -> None:
         if air.ready is None:
             self.counters["missed_deadlines"] += 1
-            text = f"the radio did not answer within {self._section.request_deadline_s:g} s"
-            if air.attempts >= self._section.retries:
+            text = f"the radio did not answer within {self._agenda.answers_within_s:g} s"
+            if air.attempts >= self._agenda.retries:
                 self._give_up(list(air.waiting), Reason.DEADLINE_MISSED, text, now_s)
                 return
             air.attempts += 1
@@ -311,14 +322,14 @@ class Run:
             return
         for ue in list(air.waiting):
             self.counters["missed_deadlines"] += 1
-            text = f"{ue} did not report within {self._section.request_deadline_s:g} s"
+            text = f"{ue} did not report within {self._agenda.answers_within_s:g} s"
             self._missed(ue, Reason.DEADLINE_MISSED, text, now_s)
 
     def _missed(self, ue: str, reason: Reason, text: str, now_s: float) -> None:
         """Try a UE's request again behind those of the others, or end its scheme."""
         job = self._jobs[ue]
         job.attempts += 1
-        if job.attempts > self._section.retries:
+        if job.attempts > self._agenda.retries:
             self._give_up([ue], reason, f"{text}, tried {job.attempts} times", now_s)
         else:
             self.counters["retries"] += 1
@@ -330,6 +341,14 @@ class Run:
                 self._air.waiting.pop(ue, None)
             self._fail(self._jobs[ue], reason, text, now_s)
         self._end_if_answered()
+
+    def _rest_absent(self, now_s: float) -> None:
+        """Give up the localizations of UEs that do not come back, and nothing more of their work."""
+        for job in self._jobs.values():
+            since_s = job.absent_since_s
+            if job.stage is Stage.PENDING and since_s is not None and now_s - since_s > self._section.rejoin_s:
+                text = f"{job.ue} is absent for {self._section.rejoin_s:g} s"
+                self._fail(job, Reason.UE_ABSENT, text, now_s)
 
     def _expire_absent(self, now_s: float) -> None:
         rejoin_s = self._section.rejoin_s

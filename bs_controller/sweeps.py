@@ -179,6 +179,15 @@ class Fix:
     delay: ClockOffset | NotEstimated = _SYNCHRONOUS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """Where a user is thought to be before it is looked for."""
+
+    range_m: float
+    angle_rad: float
+    covariance: Covariance
+
+
 Request = Sweep | Sounding
 Answer = Feedback | Snapshot
 Localization = Generator[Request, Answer, Fix]

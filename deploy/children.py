@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from protocol.config import SdrSection, TestbedFile
+from protocol.config import SdrSection, TestbedFile, UplinkAirSection
 from sdr_backend.peers import gnuradio_channel
 
 #: Distributions build GNU Radio for their own interpreter; its bindings do not load in another one's environment.
@@ -29,18 +29,36 @@ class Child:
         return cls(name=name, command=(sys.executable, "-P", "-m", module, *words))
 
 
-def channel_command(section: SdrSection, subcarriers: int, ues: tuple[str, ...]) -> tuple[str, ...]:
-    """Return how the channel program is started, with a stream for each of these UEs."""
+def channel_command(
+    section: SdrSection, subcarriers: int, ues: tuple[str, ...], uplink: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Return how the channel program is started, with a stream for each of these UEs, and what `uplink_words` says."""
     streams = [
         word
         for ue in ues
         for word in ("--stream", ue, section.transmit.replace("{ue}", ue), section.receive.replace("{ue}", ue))
     ]
     behind = 1 + section.delay_samples + max([0, *(echo.delay_samples for echo in section.echoes)])
-    options = ("--port", str(section.channel_port), "--taps", str(subcarriers), "--behind", str(behind), *streams)
+    numbers = ("--port", str(section.channel_port), "--taps", str(subcarriers), "--behind", str(behind))
+    options = (*numbers, *streams, *uplink)
     if section.program == "numpy":
         return (sys.executable, "-P", "-m", "sdr_backend.peers.numpy_channel", *options)
     return (SYSTEM_PYTHON, "-I", str(Path(gnuradio_channel.__file__)), *options)
+
+
+def uplink_words(file: TestbedFile, ues: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what the channel program is told of the way from these UEs to the uplink array; nothing if there is none.
+
+    A slot of somebody else stays empty: the program would wait for ever for samples of a UE that is not started.
+    """
+    if file.sdr is None or file.sdr.uplink is None or file.sounding is None:
+        return ()
+    section, echoes = file.sdr.uplink, file.sdr.echoes
+    behind = file.sdr.delay_samples + max([0, *(echo.delay_samples for echo in echoes)])
+    slots = [ue for ue in file.sounding.slots if ue in ues]
+    sounders = [word for ue in slots for word in ("--sounder", ue, section.transmit.replace("{ue}", ue))]
+    antennas, taps = str(file.uplink.elements), str(file.uplink.subcarriers + behind)
+    return ("--array", section.receive, "--antennas", antennas, "--uplink-taps", taps, *sounders)
 
 
 def absence(section: SdrSection) -> str | None:
@@ -58,10 +76,14 @@ def absence(section: SdrSection) -> str | None:
     return f"expected GNU Radio (apt-get install --no-install-recommends gnuradio) or numpy, got: {reason}"
 
 
-def sdr_children(section: SdrSection, subcarriers: int, ues: tuple[str, ...], common: tuple[str, ...]) -> list[Child]:
-    """Return what takes the emulator's place: radio, air and channel program, with a stream for each of these UEs."""
+def sdr_children(
+    file: TestbedFile, section: SdrSection, users: tuple[str, ...], ues: tuple[str, ...], common: tuple[str, ...]
+) -> list[Child]:
+    """Return what takes the emulator's place: radio, air and channel program, with a stream to each user, and from each UE."""
     return [
-        Child(name="channel", command=channel_command(section, subcarriers, ues)),
+        Child(
+            name="channel", command=channel_command(section, file.downlink.subcarriers, users, uplink_words(file, ues))
+        ),
         Child.of_module("air", "emulator.air", *common),
         Child.of_module("sdr", "sdr_backend", *common),
     ]
@@ -77,12 +99,17 @@ def with_private_streams(file: TestbedFile, private: Path) -> TestbedFile:
         channel_port=_free_port(),
         transmit=f"ipc://{private}/{{ue}}.sent",
         receive=f"ipc://{private}/{{ue}}.heard",
+        uplink=file.sdr.uplink
+        and UplinkAirSection(transmit=f"ipc://{private}/{{ue}}.sounded", receive=f"ipc://{private}/array"),
     )
     users = file.emulator.get("users")
     names = [str(name) for name in users] if isinstance(users, Mapping) else []
     transmit = " ".join(sdr.transmit.replace("{ue}", name) for name in names)
     radio = _with_option(file.sdr_backend, ("radio", "options", "transmit"), transmit)
     receiver = _with_option(file.ue_agent, ("options", "receive"), sdr.receive)
+    if sdr.uplink is not None:
+        radio = _with_option(radio, ("uplink", "radio", "options", "receive"), sdr.uplink.receive)
+        receiver = _with_option(receiver, ("sounder_options", "transmit"), sdr.uplink.transmit)
     return msgspec.structs.replace(file, sdr=sdr, sdr_backend=radio, ue_agent=receiver)
 
 

@@ -51,6 +51,12 @@ def run(
     run_dir: RunDirectory = None,
     *,
     json: AsJson = False,
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Locate users again and again, and track them, until stopped.")
+    ] = False,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="S", min=1.0, help="With tracks: how long.", show_default=False)
+    ] = None,
     console: Annotated[
         bool, typer.Option("--console", help="Show it in a browser as well; the page stays when the run is over.")
     ] = False,
@@ -58,13 +64,15 @@ def run(
 ) -> None:
     """Run emulator, UE agents and controller on this machine until every user is located.
 
+    With --continuous, or controller.track in the file, users are tracked until the run is stopped or its time is over.
     With --console it prints the address of a page that shows the run and can stop it and begin another; Ctrl-C ends both.
-    Exit status: 0 if every user got a fix from every scheme, 1 if not, 2 if the file is wrong, 130 if stopped.
+    Exit status: 0 if every user got a fix from every scheme (of tracked users: in 9 of 10 rounds), 1 if not, 2 if the file
+    is wrong, 130 if stopped.
     """
     from deploy.launch import run_testbed  # noqa: PLC0415
     from protocol.shell import run_until_stopped, set_up_logging  # noqa: PLC0415
 
-    testbed = _checked(file)
+    testbed = _checked(file, continuous=continuous, seconds=seconds)
     require_program(testbed)
     directory = _run_directory(run_dir, testbed.loaded.file.name)
     set_up_logging("launcher", directory, quiet=True)
@@ -225,12 +233,13 @@ app.command(epilog="Example: nftestbed card models/convnext-element.onnx --users
 app.add_typer(keys)
 
 
-def _checked(file: Path) -> "CheckedTestbed":
-    from deploy.checks import checked  # noqa: PLC0415
+def _checked(file: Path, *, continuous: bool = False, seconds: float | None = None) -> "CheckedTestbed":
+    from deploy.checks import checked, tracking  # noqa: PLC0415
     from protocol.config import ConfigError, read_testbed  # noqa: PLC0415
 
     try:
-        return checked(read_testbed(file))
+        loaded = read_testbed(file)
+        return checked(tracking(loaded, seconds) if continuous or seconds is not None else loaded)
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
@@ -251,59 +260,22 @@ def _carry_out(
     as_json: bool,
 ) -> None:
     """Do the work under a progress display, print its result, and exit with its status."""
-    from rich.console import Console  # noqa: PLC0415
+    from deploy.outcome import printed_status, told  # noqa: PLC0415
 
-    from deploy.progress import display  # noqa: PLC0415
-
-    records: list[tuple[Mapping[str, object], bool]] = []
-    fixes_per_ue = testbed.expected_fixes // len(testbed.controller.ues)
-    with display(testbed.controller.ues, fixes_per_ue, Console(stderr=True)) as shown:
-
-        def on_record(record: "Mapping[str, object]", recorded: bool) -> None:
-            records.append((record, recorded))
-            shown.show(record)
-
-        status = work(on_record)
-    if status in {0, 1} or any(record["kind"] == "fix" for record, _ in records):
-        status = _report(testbed, directory, records, status, as_json=as_json)
-    raise typer.Exit(status)
+    with told(testbed) as what:
+        status = work(what)
+    raise typer.Exit(printed_status(testbed, directory, what, status, as_json=as_json))
 
 
 def _run_with_console(testbed: "CheckedTestbed", directory: Path, port: int) -> int:
     from deploy.console_run import ConsoleMissingError, run_with_console  # noqa: PLC0415
     from protocol.shell import run_until_stopped  # noqa: PLC0415
 
-    def report(where: Path, records: "list[tuple[Mapping[str, object], bool]]", status: int) -> int:
-        return _report(testbed, where, records, status, as_json=False)
-
     try:
-        return run_until_stopped(run_with_console(testbed, directory, report, port), stopped=130)
+        return run_until_stopped(run_with_console(testbed, directory, port), stopped=130)
     except ConsoleMissingError as error:
         typer.echo(str(error), err=True)
         return 2
-
-
-def _report(
-    testbed: "CheckedTestbed",
-    directory: Path,
-    records: "list[tuple[Mapping[str, object], bool]]",
-    status: int,
-    *,
-    as_json: bool,
-) -> int:
-    from deploy.output import output_console, print_json  # noqa: PLC0415
-    from deploy.results import print_result, result_from_records  # noqa: PLC0415
-    from deploy.truth import truth_records  # noqa: PLC0415
-    from protocol.versions import versions  # noqa: PLC0415
-
-    result = result_from_records(
-        str(directory.resolve()), records, truth_records(directory), versions(), testbed.expected_fixes
-    )
-    if as_json:
-        print_json(result)
-    else:
-        print_result(result, output_console())
-    return status if status != 0 or result.complete else 1
 
 
 def _end(number: int, _frame: object) -> None:

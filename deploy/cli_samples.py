@@ -43,7 +43,7 @@ def require_program(testbed: "CheckedTestbed") -> None:
 def channel(file: TestbedPath) -> None:
     """Run the channel program alone, in GNU Radio or in numpy as the section sdr of the file says, until it is stopped."""
     from deploy.checks import checked  # noqa: PLC0415
-    from deploy.children import channel_command  # noqa: PLC0415
+    from deploy.children import channel_command, uplink_words  # noqa: PLC0415
     from protocol.config import ConfigError, read_testbed  # noqa: PLC0415
 
     try:
@@ -54,7 +54,9 @@ def channel(file: TestbedPath) -> None:
         typer.echo(error, err=True)
         raise typer.Exit(2) from error
     require_program(testbed)
+    file_read = testbed.loaded.file
+    users = tuple(testbed.emulator.users)
     words = channel_command(
-        testbed.loaded.file.sdr, testbed.loaded.file.downlink.subcarriers, tuple(testbed.emulator.users)
+        testbed.loaded.file.sdr, file_read.downlink.subcarriers, users, uplink_words(file_read, testbed.controller.ues)
     )
     os.execv(words[0], words)  # noqa: S606 - no shell: that program in this process's place

@@ -10,23 +10,17 @@ import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-
 from bs_controller.console.defaults import DEFAULT_HOST
 from deploy.checks import CheckedTestbed
 from deploy.children import Child
-from deploy.launch import run_testbed, started, with_private_links
-from deploy.progress import display
+from deploy.launch import moved, run_testbed, started
+from deploy.outcome import printed_status, told
 from protocol.config import resolved
-
-Records = list[tuple[Mapping[str, object], bool]]
-#: Prints the result of a run in a directory, and returns the exit status in the light of it.
-Report = Callable[[Path, Records, int], int]
 
 STOPPED = 130
 
@@ -43,7 +37,7 @@ class ConsoleMissingError(Exception):
     """The console's packages are not installed, or its address is taken."""
 
 
-async def run_with_console(testbed: CheckedTestbed, directory: Path, report: Report, port: int) -> int:
+async def run_with_console(testbed: CheckedTestbed, directory: Path, port: int) -> int:
     """Run a testbed, show it, and stay until cancelled; return the exit status of the last run.
 
     Raises
@@ -56,11 +50,11 @@ async def run_with_console(testbed: CheckedTestbed, directory: Path, report: Rep
     with tempfile.TemporaryDirectory(prefix="nftestbed-") as private:  # mode 0700
         events = f"ipc://{private}/events"
         file = Path(private) / "testbed.yaml"
-        file.write_text(resolved(with_private_links(testbed.loaded, Path(private), events)), encoding="utf-8")
+        file.write_text(resolved(moved(testbed.loaded, Path(private), events)), encoding="utf-8")
         async with _console(file, port) as wishes:
             status = STOPPED
             while True:
-                status = await _one_run(testbed, directory, report, events, wishes)
+                status = await _one_run(testbed, directory, events, wishes)
                 sys.stderr.write("the run is over; the console shows it until Ctrl-C\n")
                 try:
                     await wishes.start.wait()
@@ -70,18 +64,11 @@ async def run_with_console(testbed: CheckedTestbed, directory: Path, report: Rep
                 directory = directory.parent / f"{stamp}-{testbed.loaded.file.name}"
 
 
-async def _one_run(testbed: CheckedTestbed, directory: Path, report: Report, events: str, wishes: Wishes) -> int:
-    records: Records = []
+async def _one_run(testbed: CheckedTestbed, directory: Path, events: str, wishes: Wishes) -> int:
     wishes.start.clear()
     wishes.stop.clear()
-    fixes_per_ue = testbed.expected_fixes // len(testbed.controller.ues)
-    with display(testbed.controller.ues, fixes_per_ue, Console(stderr=True)) as shown:
-
-        def on_record(record: Mapping[str, object], recorded: bool) -> None:
-            records.append((record, recorded))
-            shown.show(record)
-
-        running = asyncio.create_task(run_testbed(testbed, directory, on_record, events=events), name="run")
+    with told(testbed) as what:
+        running = asyncio.create_task(run_testbed(testbed, directory, what, events=events), name="run")
         stopping = asyncio.create_task(wishes.stop.wait(), name="stop")
         try:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -91,8 +78,7 @@ async def _one_run(testbed: CheckedTestbed, directory: Path, report: Report, eve
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
-    status = STOPPED if stopped else running.result()
-    return report(directory, records, status) if records else status
+    return printed_status(testbed, directory, what, STOPPED if stopped else running.result(), as_json=False)
 
 
 @asynccontextmanager

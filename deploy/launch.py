@@ -20,6 +20,7 @@ import msgspec
 from deploy.checks import CheckedTestbed
 from deploy.children import Child, sdr_children, with_private_streams
 from deploy.one_thread import ONE_THREAD
+from emulator.tracks import with_absolute_tracks
 from protocol.config import LinksSection, LoadedTestbed, resolved
 from protocol.shell import SUPERVISED
 
@@ -41,13 +42,13 @@ async def run_testbed(
     """
     with tempfile.TemporaryDirectory(prefix="nftestbed-") as private:  # mode 0700
         file = Path(private) / "testbed.yaml"
-        loaded = with_private_links(testbed.loaded, Path(private), events)
+        loaded = moved(testbed.loaded, Path(private), events)
         file.write_text(resolved(loaded), encoding="utf-8")
         common = (str(file), "--run-dir", str(run_directory), "--quiet")
         peers = [Child.of_module("emulator", "emulator", *common)]
         if loaded.file.sdr is not None:
             peers = sdr_children(
-                loaded.file.sdr, loaded.file.downlink.subcarriers, tuple(testbed.emulator.users), common
+                loaded.file, loaded.file.sdr, tuple(testbed.emulator.users), testbed.controller.ues, common
             )
         peers += [Child.of_module(ue, "ue_agent", *common, "--name", ue) for ue in testbed.controller.ues]
         async with asyncio.TaskGroup() as tasks:
@@ -59,10 +60,11 @@ async def run_testbed(
                     task.cancel()
 
 
-def with_private_links(loaded: LoadedTestbed, private: Path, events: str | None) -> LoadedTestbed:
-    """Return a testbed whose links lie in a private folder, with events, if any, at that endpoint."""
+def moved(loaded: LoadedTestbed, private: Path, events: str | None) -> LoadedTestbed:
+    """Return the testbed as it can be read in another directory, with private links there, and events, if any, where told."""
     links = LinksSection(control=f"ipc://{private}/control", air=f"ipc://{private}/air", events=events)
-    file = msgspec.structs.replace(loaded.file, links=links)
+    emulator = with_absolute_tracks(loaded.file.emulator, loaded.path.parent)
+    file = msgspec.structs.replace(loaded.file, links=links, emulator=emulator)
     if file.sdr is not None:
         file = with_private_streams(file, private)
     return LoadedTestbed(path=loaded.path, file=file, document=loaded.document)

@@ -23,9 +23,15 @@ class Display(Protocol):
         """Leave the terminal as it was."""
 
 
-def display(ues: Sequence[str], fixes_per_ue: int, console: Console) -> Display:
-    """Return the display that suits the console."""
-    return _Bars(ues, fixes_per_ue, console) if console.is_terminal else _Lines(console)
+#: What is left out where users are tracked: many a second, of which none is news.
+_OF_ROUNDS = frozenset({"report", "snapshot", "fix"})
+
+
+def display(ues: Sequence[str], fixes_per_ue: int | None, console: Console, *, tracked: bool) -> Display:
+    """Return the display that suits the console; of tracked users it shows how many fixes there are, not each."""
+    if console.is_terminal:
+        return _Bars(ues, fixes_per_ue, console, _OF_ROUNDS - {"fix"} if tracked else frozenset())
+    return _Lines(console, _OF_ROUNDS if tracked else frozenset())
 
 
 def line_from_record(record: Record, step: int) -> str | None:
@@ -60,12 +66,12 @@ class _Steps:
 
 
 class _Lines:
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, left_out: frozenset[str]) -> None:
+        self._console, self._left_out = console, left_out
         self._steps = _Steps()
 
     def show(self, record: Record) -> None:
-        line = line_from_record(record, self._steps.count(record))
+        line = None if record["kind"] in self._left_out else line_from_record(record, self._steps.count(record))
         if line is not None:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -77,7 +83,10 @@ class _Lines:
 
 
 class _Bars:
-    def __init__(self, ues: Sequence[str], fixes_per_ue: int, console: Console) -> None:
+    def __init__(
+        self, ues: Sequence[str], fixes_per_ue: int | None, console: Console, left_out: frozenset[str]
+    ) -> None:
+        self._left_out = left_out
         columns = (TextColumn("{task.fields[ue]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
         self._progress = Progress(*columns, TimeElapsedColumn(), console=console)
         self._tasks: dict[object, TaskID] = {
@@ -86,7 +95,7 @@ class _Bars:
         self._steps = _Steps()
 
     def show(self, record: Record) -> None:
-        line = line_from_record(record, self._steps.count(record))
+        line = None if record["kind"] in self._left_out else line_from_record(record, self._steps.count(record))
         task = self._tasks.get(record.get("ue", record.get("name")))
         if line is None or task is None:
             return

@@ -9,6 +9,7 @@ import msgspec
 from bs_controller.config import ControllerSection
 from bs_controller.jobs import labels
 from bs_controller.schemes import SchemeOptions, scheme_from_options
+from bs_controller.schemes.follow import Follow
 from bs_controller.sweeps import Scheme
 from protocol.config import LoadedTestbed, facts, read_testbed
 from protocol.testbed import TestbedFacts
@@ -20,11 +21,15 @@ class ChoiceError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Schemes by label, and whether they are those that were recorded under these labels."""
+    """Schemes by label, and whether they are those that were recorded under these labels.
+
+    With all of these, users who were followed are followed again.
+    """
 
     facts: TestbedFacts
     schemes: Mapping[str, Scheme]
     own: bool
+    follow: Follow | None = None
 
 
 def choice_of(recorded: LoadedTestbed, scheme: str | None, testbed: Path | None) -> Choice:
@@ -53,7 +58,9 @@ def choice_of(recorded: LoadedTestbed, scheme: str | None, testbed: Path | None)
     if scheme is None or scheme in known:
         chosen = {label: known[label] for label in known if scheme in {label, None}}
         schemes = {label: _scheme(options, shared, str(source.path)) for label, options in chosen.items()}
-        return Choice(facts=shared, schemes=schemes, own=testbed is None)
+        own = testbed is None
+        follow = Follow(facts=shared) if own and scheme is None else None
+        return Choice(facts=shared, schemes=schemes, own=own, follow=follow)
     if testbed is not None:
         raise ChoiceError(f"{testbed}: expected one of its schemes ({', '.join(known)}), got {scheme}")
     try:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from bs_controller.jobs import Broken, Found, Reason
+from bs_controller.jobs import FOLLOWED, Broken, Found, Reason
 from bs_controller.localizations import RecordedLocalization, recorded_localizations, recorded_rounds
 from bs_controller.recorded import RecordingError
 from bs_controller.replay import CannotReplayError, Replayed, Source, is_same_fix, replayed
+from bs_controller.schemes.follow import Follow
 from bs_controller.streamed import StreamedRun, stream_run
-from bs_controller.sweeps import Fix, Scheme
+from bs_controller.sweeps import Fix, Localization, Prior
 from deploy.recordings import recording_of, testbed_of
 from deploy.replay_choice import Choice, choice_of
 from deploy.replay_report import NotReplayed, ReplayDocument, ReplayedFailure, ReplayedFix, Verdict
@@ -77,16 +78,25 @@ class _Replay:
     def outcomes(self) -> Iterator[Outcome]:
         localizations = recorded_localizations(self.run.records())
         for recorded in localizations if self.choice.own else recorded_rounds(localizations):
+            if self.choice.follow is not None and recorded.answers and recorded.label == FOLLOWED:
+                yield self._followed(self.choice.follow, recorded)
             for label, scheme in self.choice.schemes.items():
                 if recorded.answers and recorded.label in {label, ""}:  # a round has no label: it is for all
-                    yield self._outcome(label, scheme, recorded)
+                    yield self._outcome(label, scheme.locate(), recorded)
 
-    def _outcome(self, label: str, scheme: Scheme, recorded: RecordedLocalization) -> Outcome:
+    def _followed(self, follow: Follow, recorded: RecordedLocalization) -> Outcome:
+        if recorded.end is None:  # and with it where the user was thought to be
+            text = f"{_recorded_end(recorded)}nothing says where the user was thought to be"
+            return NotReplayed(ue=recorded.ue, scheme=FOLLOWED, round=recorded.round, text=text, expected=True)
+        prior = msgspec.convert(recorded.end["prior"], Prior)
+        return self._outcome(FOLLOWED, follow.locate_from(prior), recorded)
+
+    def _outcome(self, label: str, localization: Localization, recorded: RecordedLocalization) -> Outcome:
         ue, number = recorded.ue, recorded.round
         measure = None if self.choice.own else report_from_samples
         source = Source(facts=self.choice.facts, answers=recorded.answers, fetch=self.run.samples, measure=measure)
         try:
-            found = replayed(scheme, source)
+            found = replayed(localization, source)
         except CannotReplayError as error:
             expected = self.choice.own and error.exhausted and not _has_outcome(recorded)
             text = f"{_recorded_end(recorded)}{error}" if expected else str(error)

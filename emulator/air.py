@@ -1,28 +1,34 @@
-"""The air's process, ``python -m emulator.air FILE``: settings of a front end in, taps of a channel program out (shell).
+"""The air's process, ``python -m emulator.air FILE``: settings and captures in, taps of a channel program out (shell).
 
-It stands in for the medium between antennas, and is told nothing by controller or UEs. A setting is answered when the channel
-program has it; a program that was started again gets the last one again.
+It stands in for the medium between antennas, and is told nothing by controller or UEs: only what the front end is set to, and
+whose sounding the array is about to hear. Both are answered when the channel program has their taps; a program that was started
+again gets the last ones again.
 """
 
 import asyncio
 import logging
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from emulator.channel_program import AbsentError, ChannelProgram
 from emulator.config import EmulatorSection
-from emulator.iq_air import IqAir, UserAir
+from emulator.iq_air import IqAir
+from emulator.iq_uplink import UplinkIqAir
 from emulator.scene import Scene, SceneClock
+from emulator.server import Truth
+from emulator.tracks import read_tracks
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.config import LoadedTestbed, SdrSection, facts
 from protocol.curve import router
 from protocol.errors import PeerFaultError
 from protocol.keys import Identity
-from protocol.messages import Configure, Ready
+from protocol.messages import Capture, Configure, Message, Ready
 from protocol.shell import arguments, serve_testbed
 from protocol.testbed import MAX_GROUPS
 from protocol.transport import Route
@@ -34,29 +40,63 @@ TRY_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Pilot:
-    """A setting that the front end holds, when and by whom that was said, and which of its messages it was."""
+class _Request:
+    """What is told, when and by whom that was said, and which of its messages it was."""
 
     route: Route
     session: int
     sequence: int
-    message: Configure
+    message: Configure | Capture
     now_s: float
+
+    @property
+    def answer(self) -> list[bytes | memoryview]:
+        message = Ready(epoch=self.message.epoch, pilots=1, phase_deviation_cycles=0.0, delay_deviation_s=0.0)
+        return encode(Envelope(session=self.session, sequence=self.sequence, message=message))
+
+
+class _Direction:
+    """The last request about downlink or uplink; what it makes of the scene is computed once.
+
+    `bring` gives the channel program what a request makes of the scene, and returns the name of the program's start.
+    """
+
+    def __init__(self, bring: Callable[[_Request], Callable[[], str]]) -> None:
+        self.last: _Request | None = None
+        self._bring = bring
+        self._bound: tuple[_Request, Callable[[], str]] | None = None
+        self._in_force: tuple[str, _Request] | None = None
+
+    def has(self, request: _Request) -> bool:
+        """Return whether the program had it when it was last looked."""
+        return self._in_force is not None and self._in_force[1] is request
+
+    def due(self, instance: str) -> bool:
+        """Return whether this start of the program lacks the last request."""
+        return self.last is not None and self._in_force != (instance, self.last)
+
+    def bring(self, request: _Request) -> None:
+        """Have the program hold a request; blocks."""
+        if self._bound is None or self._bound[0] is not request:
+            self._bound = request, self._bring(request)
+        self._in_force = self._bound[1](), request
 
 
 class AirProcess:
-    """Between the front end's hook and the channel program."""
+    """Between the front end's hook and the array's receiver on one side, and the channel program on the other."""
 
     def __init__(self, loaded: LoadedTestbed, section: SdrSection, run_directory: Path | None) -> None:
         emulator = loaded.section("emulator", EmulatorSection)
         shared = facts(loaded.file)
-        self._air = IqAir(shared, emulator, Scene.from_section(emulator, shared), section.sent_rms)
+        scene = Scene.from_section(emulator, shared, read_tracks(emulator, loaded.path.parent, shared.region))
+        self._downlink = IqAir(shared, emulator, scene, section.sent_rms)
         self._truth = TruthFile(run_directory)
-        self._program = ChannelProgram(section, shared.downlink.grid.count)
-        self._clock = SceneClock()
-        self._latched: _Pilot | None = None
-        self._computed: tuple[_Pilot, dict[str, UserAir]] | None = None
-        self._in_force: tuple[str, _Pilot] | None = None  # the start of the program that has it
+        self._program = ChannelProgram(section, shared.downlink.grid.count, shared.uplink.grid.count)
+        self._clock = SceneClock(self._truth.scene_s)
+        self._directions: dict[type[Message], _Direction] = {Configure: _Direction(self._latched)}
+        if section.uplink is not None:
+            self._uplink = UplinkIqAir(shared, emulator, scene, section.sent_rms)
+            self._directions[Capture] = _Direction(self._captured)
         self._new = asyncio.Event()
         limit = largest_frame_bytes(shared, MAX_GROUPS)
         self._router = router(section.settings, self._on_frames, max_frame_bytes=limit, keys=None)
@@ -72,61 +112,61 @@ class AirProcess:
 
     async def _step(self) -> None:
         self._new.clear()
-        pilot = self._latched
         try:
-            if pilot is not None and not await self._is_in_force(pilot):
-                self._in_force = await asyncio.to_thread(self._brought_into_force, pilot), pilot
-                self._answer(pilot)
+            for direction in self._directions.values():
+                await self._bring(direction)
         except AbsentError as error:
             logger.warning("%s; trying again", error)
             await asyncio.sleep(TRY_AGAIN_S)
             return
-        if self._latched is pilot:
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    await self._new.wait()
-            except TimeoutError:
-                pass
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await self._new.wait()
 
-    def _brought_into_force(self, pilot: _Pilot) -> str:
-        """Give the channel program what a setting makes of the scene; return the name of its start."""
-        if self._computed is None or self._computed[0] is not pilot:
-            self._computed = pilot, self._air.latched(pilot.message, pilot.session, pilot.now_s)
-            for truth in self._air.truth:
-                self._truth.append(truth)
-            self._air.truth.clear()
-        return self._program.change(pilot.session, self._computed[1])
+    async def _bring(self, direction: _Direction) -> None:
+        request = direction.last
+        if request is not None and (
+            not direction.has(request) or direction.due(await asyncio.to_thread(self._program.instance))
+        ):
+            await asyncio.to_thread(direction.bring, request)
+            self._router.send(request.route, request.answer)
 
-    async def _is_in_force(self, pilot: _Pilot) -> bool:
-        if self._in_force is None or self._in_force[1] is not pilot:
-            return False
-        return await asyncio.to_thread(self._program.instance) == self._in_force[0]
+    def _latched(self, request: _Request) -> Callable[[], str]:
+        assert isinstance(request.message, Configure)  # noqa: S101 - the key under which this is kept
+        users = self._downlink.latched(request.message, request.session, request.now_s)
+        self._tell_truth(self._downlink.truth)
+        return partial(self._program.change, request.session, users)
+
+    def _captured(self, request: _Request) -> Callable[[], str]:
+        assert isinstance(request.message, Capture)  # noqa: S101 - the key under which this is kept
+        air = self._uplink.captured(request.message, request.now_s)
+        self._tell_truth(self._uplink.truth)
+        return partial(self._program.change_uplink, air)
+
+    def _tell_truth(self, truths: list[Truth]) -> None:
+        for truth in truths:
+            self._truth.append(truth)
+        truths.clear()
 
     def _on_frames(self, route: Route, frames: list[bytes], _sender: Identity | None) -> None:
         try:
             envelope = decode(frames)
         except PeerFaultError as fault:
-            logger.warning("refused from the front end: %s", fault)
+            logger.warning("refused: %s", fault)
             return
-        if isinstance(envelope.message, Configure):
+        if isinstance(envelope.message, Configure | Capture) and type(envelope.message) in self._directions:
             self._take(route, envelope.session, envelope.sequence, envelope.message)
 
-    def _take(self, route: Route, session: int, sequence: int, message: Configure) -> None:
-        last = self._latched
+    def _take(self, route: Route, session: int, sequence: int, message: Configure | Capture) -> None:
+        direction = self._directions[type(message)]
+        last = direction.last
         if last is not None and (last.session, last.sequence) == (session, sequence):
-            if self._in_force is not None and self._in_force[1] is last:
-                self._answer(last)
+            if direction.has(last):
+                self._router.send(last.route, last.answer)
             return
         now_s = self._clock.since_s(time.monotonic())
-        self._latched = _Pilot(route=route, session=session, sequence=sequence, message=message, now_s=now_s)
+        direction.last = _Request(route=route, session=session, sequence=sequence, message=message, now_s=now_s)
         self._new.set()
-
-    def _answer(self, pilot: _Pilot) -> None:
-        """Say that a setting is in force."""
-        message = Ready(epoch=pilot.message.epoch, pilots=1, phase_deviation_cycles=0.0, delay_deviation_s=0.0)
-        self._router.send(
-            pilot.route, encode(Envelope(session=pilot.session, sequence=pilot.sequence, message=message))
-        )
 
 
 async def _serve(loaded: LoadedTestbed, run_directory: Path | None) -> int:
@@ -137,7 +177,7 @@ async def _serve(loaded: LoadedTestbed, run_directory: Path | None) -> int:
     except (ValueError, OSError) as error:
         logger.error("cannot start: %s", error)
         return 2
-    logger.info("settings are taken at %s", loaded.file.sdr.settings)
+    logger.info("settings and captures are taken at %s", loaded.file.sdr.settings)
     await process.run()
     return 0
 

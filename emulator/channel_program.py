@@ -10,8 +10,10 @@ from xmlrpc.client import Binary, Fault, ProtocolError, ServerProxy
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import oaconvolve
 
 from emulator.iq_air import UserAir
+from emulator.iq_uplink import ArrayAir
 from protocol.config import EchoSection, SdrSection
 
 ComplexArray = npt.NDArray[np.complex128]
@@ -25,10 +27,11 @@ class AbsentError(Exception):
 class ChannelProgram:
     """A client; its calls block, and one thread at a time may make them."""
 
-    def __init__(self, section: SdrSection, subcarriers: int) -> None:
+    def __init__(self, section: SdrSection, subcarriers: int, uplink_subcarriers: int) -> None:
         self._proxy = ServerProxy(f"http://127.0.0.1:{section.channel_port}")
         self._offset_cycles = section.carrier_offset_spacings / subcarriers
-        self._behind = _binary(taps_behind(section.delay_samples, section.echoes))
+        self._uplink_offset_cycles = section.carrier_offset_spacings / uplink_subcarriers
+        self._behind = taps_behind(section.delay_samples, section.echoes)
 
     def instance(self) -> str:
         """Return the name of the program's start."""
@@ -44,10 +47,23 @@ class ChannelProgram:
         """
         taps = {ue: _binary(air.taps) for ue, air in users.items()}
         noise_rms = {ue: air.noise_rms for ue, air in users.items()}
-        name = self._called("change", str(session), taps, noise_rms, self._offset_cycles, self._behind)
+        name = self._called("change", str(session), taps, noise_rms, self._offset_cycles, _binary(self._behind))
         if not name:
             raise AbsentError("the channel program begins anew")
         return name
+
+    def change_uplink(self, air: ArrayAir) -> str:
+        """Have what users send to the array pass these channels from now on, and return the name of the program's start.
+
+        A user who is not in front of the array is not heard.
+
+        Raises
+        ------
+        AbsentError
+            If it did not happen.
+        """
+        taps = {ue: _binary(oaconvolve(taps, self._behind[np.newaxis], axes=1)) for ue, taps in air.taps.items()}
+        return self._called("change_uplink", taps, air.noise_rms, self._uplink_offset_cycles)
 
     def _called(self, method: str, *arguments: Any) -> str:
         try:

@@ -7,10 +7,11 @@ are not finite and values that no scene can have are errors.
 import math
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from protocol import config
-from protocol.messages import PeerName
+from protocol.names import PeerNames, each_name, every_name
 from protocol.testbed import FrontEndLimits, NonNegative, Positive
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
@@ -135,17 +136,78 @@ class PathSection(Section, frozen=True):
 MIXED = (PathSection(kind="reflected"), PathSection(kind="diffracted"))
 
 
-class UserSection(Section, frozen=True):
-    """A user's place, its velocity (along broadside, along the array), who sees it, and its clock.
+#: What a user does at the end of its way: it stays, begins again, or turns round.
+Repeat = Literal["once", "loop", "back_and_forth"]
 
-    It stands in its place until a controller first asks this emulator for anything, and walks from then on.
-    ``paths`` are downlink paths beside the line of sight; ``mixed`` is one reflected and one diffracted, both drawn.
-    A positive ``timing_offset_s`` makes pilots look late; a positive ``carrier_offset_hz`` turns their phase forwards.
-    """
+
+class WaypointSection(Section, frozen=True):
+    """A place on a user's way, reached from the one before with this speed, or at this time since the scene began."""
 
     range_m: Positive
     angle_deg: FrontAngleDeg
-    velocity_m_s: tuple[float, float] = (0.0, 0.0)
+    speed_m_s: Positive | None = None
+    at_s: Positive | None = None
+
+
+class WaypointsSection(Section, frozen=True, tag_field="kind", tag="waypoints"):
+    """Straight legs at constant speed from point to point, and what happens at the end.
+
+    The user begins at the first point, which says no more than where it is; a ``loop`` goes straight back to it, at the
+    ``speed_m_s`` that it says then. ``once`` stays at the last.
+    """
+
+    points: Annotated[tuple[WaypointSection, ...], Meta(min_length=2, max_length=1000)]
+    repeat: Repeat
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        first, loops = self.points[0], self.repeat == "loop"
+        if first.at_s is not None or (first.speed_m_s is not None) != loops:
+            wanted = "the speed_m_s of the way back to it alone" if loops else "neither speed_m_s nor at_s"
+            got = f"speed_m_s {first.speed_m_s} and at_s {first.at_s}"
+            raise ValueError(f"points: expected {wanted} at the first with repeat {self.repeat}, got {got}")
+        for index, point in enumerate(self.points[1:], start=1):
+            if (point.speed_m_s is None) == (point.at_s is None):
+                both = "neither" if point.at_s is None else "both"
+                raise ValueError(f"points: expected either speed_m_s or at_s at index {index}, got {both}")
+
+
+class RandomWalkSection(Section, frozen=True, tag_field="kind", tag="random_walk"):
+    """A walk at constant speed whose turn rate is normal with this rms and is forgotten within ``turn_time_s``.
+
+    It begins at the user's place and turns away from the region's borders.
+    """
+
+    speed_m_s: Positive
+    turn_rms_deg_s: NonNegative = 20.0
+    turn_time_s: Positive = 2.0
+
+
+class RecordedSection(Section, frozen=True, tag_field="kind", tag="recorded"):
+    """A track in a CSV file, seen from the testbed file: ``time_s`` and ``range_m, angle_deg`` or ``x_m, y_m``.
+
+    The scene begins with its first row. ``once`` stays at the last; a ``loop`` goes straight back to the first, as fast as
+    the track is on average.
+    """
+
+    file: Annotated[str, Meta(min_length=1)]
+    repeat: Repeat = "once"
+
+
+class UserSection(Section, frozen=True):
+    """A user's place, how it moves, who sees it, and its clock.
+
+    It stands in its place until a controller first asks this emulator for anything, and moves from then on. A place may be
+    ``drawn`` from the region; ways and tracks begin at one of their own. ``velocity_m_s`` is along broadside and along the
+    array, for ever. ``paths`` are downlink paths beside the line of sight; ``mixed`` is one reflected and one diffracted,
+    both drawn. A positive ``timing_offset_s`` makes pilots look late; a positive ``carrier_offset_hz`` turns their phase
+    forwards.
+    """
+
+    range_m: Positive | Literal["drawn"] | None = None
+    angle_deg: FrontAngleDeg | Literal["drawn"] | None = None
+    velocity_m_s: tuple[float, float] | None = None
+    motion: WaypointsSection | RandomWalkSection | RecordedSection | None = None
     visible_subarrays: tuple[SubarrayIndex, ...] | Literal["all"] = "all"
     paths: tuple[PathSection, ...] | Literal["mixed"] = ()
     timing_offset_s: float = 0.0
@@ -154,6 +216,14 @@ class UserSection(Section, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_subarrays(self.visible_subarrays)
+        has_way = isinstance(self.motion, WaypointsSection | RecordedSection)
+        for key, value in (("range_m", self.range_m), ("angle_deg", self.angle_deg)):
+            if has_way and value is not None:
+                raise ValueError(f"{key}: expected nothing beside a motion that says where it begins, got {value}")
+            if not has_way and value is None:
+                raise ValueError(f"{key}: expected a value, got nothing")
+        if self.motion is not None and self.velocity_m_s is not None:
+            raise ValueError(f"velocity_m_s: expected nothing beside motion, got {list(self.velocity_m_s)}")
 
 
 class ScattererSection(Section, frozen=True):
@@ -176,9 +246,9 @@ class LinkFaultsSection(Section, frozen=True):
 
 
 class EmulatorSection(Section, frozen=True):
-    """The whole ``emulator:`` section."""
+    """The whole ``emulator:`` section; users may be written as ``ue-1..16``, and are one by one once they are read."""
 
-    users: dict[PeerName, UserSection]
+    users: dict[PeerNames, UserSection]
     seed: Seed = 1
     front_end: FrontEndSection = FrontEndSection()
     downlink_noise: Noise = SweepMean(snr_db=10.0)
@@ -187,3 +257,12 @@ class EmulatorSection(Section, frozen=True):
     clocks: ClocksSection = ClocksSection()
     scatterers: tuple[ScattererSection, ...] = ()
     link_faults: LinkFaultsSection = LinkFaultsSection()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            every_name(self.users)
+        except ValueError as error:
+            raise ValueError(f"users: {error}") from error
+        users = {name: user for names, user in self.users.items() for name in each_name(names)}
+        msgspec.structs.force_setattr(self, "users", users)

@@ -26,7 +26,7 @@ from emulator.impairments import (
     with_timing_offset,
 )
 from emulator.scene import Position, Scene
-from emulator.server import Truth, path_truth
+from emulator.server import Truth, truth_of_pilot
 from protocol.messages import Configure
 from protocol.testbed import Setting, TestbedFacts
 
@@ -91,7 +91,7 @@ class IqAir:
         places = {ue: at for ue in self._scene.names if (at := self._where(ue, now_s)) is not None}
         if self._told != (session, message.epoch):
             self._told = session, message.epoch
-            self.truth += [self._truth(message.epoch, ue, at) for ue, at in places.items()]
+            self.truth += [truth_of_pilot(self._scene, message.epoch, ue, "downlink", now_s) for ue in places]
         sweep = f"{session} {message.epoch}"
         return {ue: self._heard(setting, sweep, ue, at, now_s) for ue, at in places.items()}
 
@@ -100,10 +100,6 @@ class IqAir:
             return self._scene.position(ue, now_s)
         except ValueError:
             return None
-
-    def _truth(self, epoch: int, ue: str, position: Position) -> Truth:
-        paths = path_truth(self._scene.user(ue), position)
-        return Truth(epoch=epoch, ue=ue, link="downlink", position=position, paths=paths)
 
     def _heard(self, setting: Setting, sweep: str, ue: str, position: Position, now_s: float) -> UserAir:
         user, spacing_hz = self._scene.user(ue), self._grid.spacing_hz
@@ -131,8 +127,8 @@ class IqAir:
 
 
 def taps_from_response(response: ComplexArray, delay_samples: int) -> ComplexArray:
-    """Return the filter through which a unit channel would be heard as `response`, this much later, ``(tap,)``."""
-    count = response.size
+    """Return the filter through which a unit channel would be heard as `response`, this much later, ``(..., tap)``."""
+    count = response.shape[-1]
     turns = (np.arange(count) * delay_samples) % count / count  # whole numbers before the division: exact
     taps: ComplexArray = scipy.fft.ifft(response.conj() * np.exp(-2j * np.pi * turns))
     return taps

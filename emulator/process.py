@@ -10,8 +10,9 @@ from pathlib import Path
 from emulator.config import EmulatorSection
 from emulator.link_faults import LinkFaults
 from emulator.metrics import answer_durations, families
-from emulator.scene import Scene
+from emulator.scene import Scene, SceneClock
 from emulator.server import RadioServer
+from emulator.tracks import read_tracks
 from emulator.truth import TruthFile
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.config import LoadedTestbed, facts
@@ -35,12 +36,12 @@ class EmulatorProcess:
     def __init__(self, loaded: LoadedTestbed, run_directory: Path | None) -> None:
         section = loaded.section("emulator", EmulatorSection)
         shared = facts(loaded.file)
-        scene = Scene.from_section(section, shared)
+        scene = Scene.from_section(section, shared, read_tracks(section, loaded.path.parent, shared.region))
         self.users = scene.names
-        self._server = RadioServer(shared, section, scene)
+        self._truth = TruthFile(run_directory)
+        self._server = RadioServer(shared, section, scene, SceneClock(self._truth.scene_s))
         self._settle_s = self._server.limits.settle_s
         self._faults = LinkFaults(section.link_faults)
-        self._truth = TruthFile(run_directory)
         self._answers = answer_durations()
         self._sessions = 0
         hello = Hello(

@@ -1,4 +1,4 @@
-"""Where everything really is: users at rest or on straight tracks, and scatterers; the ground truth of a run.
+"""Where everything really is: users at rest or in motion, and scatterers; the ground truth of a run.
 
 Positions are polar around the array's centre: broadside is the x axis, the linear array lies on the y axis. Time is
 seconds since the scene began, with a controller's first request. A user that has walked behind the array is refused.
@@ -15,9 +15,20 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from emulator.config import MIXED, EmulatorSection, PathSection, ScattererSection, UserSection
+from emulator.config import (
+    MIXED,
+    EmulatorSection,
+    PathSection,
+    RandomWalkSection,
+    RecordedSection,
+    ScattererSection,
+    UserSection,
+    WaypointsSection,
+)
 from emulator.impairments import check_carrier_offset
+from emulator.motion import Motion, Point, Straight, Way, point_m, way_from_waypoints
 from emulator.propagation import scattered_gain, separation_m
+from emulator.random_walk import RandomWalk
 from protocol.testbed import LinearArray, TestbedFacts
 
 Floats = npt.NDArray[np.float64]
@@ -74,13 +85,13 @@ class Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A user's place at time zero, its velocity along x and y, and its mask over the linear array, ``(element,)``.
+    """A user's place at time zero, how it moves from there, and its mask over the linear array, ``(element,)``.
 
     Its clock makes pilots look late by ``timing_offset_s`` and turns their phase by ``carrier_offset_hz``.
     """
 
     start: Position
-    velocity_m_s: tuple[float, float]
+    motion: Motion | None
     visible: Floats
     paths: tuple[Path, ...] = ()
     timing_offset_s: float = 0.0
@@ -90,16 +101,18 @@ class User:
 class SceneClock:
     """Seconds since the scene began; it begins when it is first asked for, which is at a controller's first request.
 
-    A radio may wait for long before that, as for a controller that compiles its loops; nobody has walked off meanwhile.
+    A radio may wait for long before that, as for a controller that compiles its loops; nobody has walked off meanwhile. One
+    that was started again goes on at `resumed_s`, as if everybody had stood still.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resumed_s: float = 0.0) -> None:
+        self._resumed_s = resumed_s
         self._began_s: float | None = None
 
     def since_s(self, now_s: float) -> float:
-        """Return how long ago the scene began, zero the first time."""
+        """Return how long ago the scene began, not counting while it stood still."""
         if self._began_s is None:
-            self._began_s = now_s
+            self._began_s = now_s - self._resumed_s
         return now_s - self._began_s
 
 
@@ -111,16 +124,19 @@ class Scene:
         self._scatterers = scatterers
 
     @classmethod
-    def from_section(cls, section: EmulatorSection, facts: TestbedFacts) -> "Scene":
-        """Return the scene that a testbed file describes.
+    def from_section(
+        cls, section: EmulatorSection, facts: TestbedFacts, tracks: Mapping[str, Way] | None = None
+    ) -> "Scene":
+        """Return the scene that a testbed file describes; `tracks` are the recorded ones, by their users' names.
 
         Raises
         ------
         ValueError
-            If a user cannot be where the file puts it, names a sub-array that the array does not have, or has a carrier
-            offset beyond what is modelled.
+            If a user cannot be where the file puts it or leaves the region by its way, names a sub-array that the array does
+            not have, or has a carrier offset beyond what is modelled.
         """
-        users = {name: _user(name, user, section.seed, facts) for name, user in section.users.items()}
+        known = tracks or {}
+        users = {name: _user(name, user, section.seed, facts, known.get(name)) for name, user in section.users.items()}
         return cls(users, tuple(_scatterer(scatterer) for scatterer in section.scatterers))
 
     @property
@@ -144,14 +160,17 @@ class Scene:
             If the user has left the half-space in front of the array.
         """
         user = self._users[name]
-        vx_m_s, vy_m_s = user.velocity_m_s
-        if vx_m_s == vy_m_s == 0:
+        if user.motion is None:
             return user.start
-        x_m = user.start.range_m * math.cos(user.start.angle_rad) + vx_m_s * now_s
-        y_m = user.start.range_m * math.sin(user.start.angle_rad) + vy_m_s * now_s
+        x_m, y_m = user.motion.position_m(now_s)
         if x_m <= 0:
             raise ValueError(f"user {name!r} must stay in front of the array, is at x = {x_m:g} m after {now_s:g} s")
-        return Position(range_m=math.hypot(x_m, y_m), angle_rad=math.atan2(y_m, x_m))
+        return _position(x_m, y_m)
+
+    def velocity_m_s(self, name: str, now_s: float) -> Point:
+        """Return how fast a user moves along broadside and along the array; a KeyError if unknown."""
+        motion = self._users[name].motion
+        return (0.0, 0.0) if motion is None else motion.velocity_m_s(now_s)
 
     def user(self, name: str) -> User:
         """Return what is known of a user from the start; a KeyError if unknown."""
@@ -211,14 +230,15 @@ def _contiguous_run(subarrays: int, rng: np.random.Generator) -> tuple[int, ...]
     return tuple(range(first, first + length))
 
 
-def _user(name: str, section: UserSection, seed: int, facts: TestbedFacts) -> User:
+def _user(name: str, section: UserSection, seed: int, facts: TestbedFacts, track: Way | None) -> User:
     grid, array = facts.downlink.grid, facts.downlink.array
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode()), zlib.crc32(b"paths")])
+    rng = np.random.default_rng(_seed(seed, name, "paths"))
     try:
         check_carrier_offset(section.carrier_offset_hz, grid.spacing_hz)
+        motion = _motion(name, section, seed, facts, track)
         return User(
-            start=Position(range_m=section.range_m, angle_rad=math.radians(section.angle_deg)),
-            velocity_m_s=section.velocity_m_s,
+            start=_place(name, section, seed, facts) if motion is None else _position(*motion.position_m(0.0)),
+            motion=motion,
             visible=_mask(section.visible_subarrays, array),
             paths=drawn_paths(section.paths, facts, rng),
             timing_offset_s=section.timing_offset_s,
@@ -226,6 +246,52 @@ def _user(name: str, section: UserSection, seed: int, facts: TestbedFacts) -> Us
         )
     except ValueError as error:
         raise ValueError(f"user {name!r}: {error}") from error
+
+
+def _seed(seed: int, name: str, part: str) -> tuple[int, int, int]:
+    return seed, zlib.crc32(name.encode()), zlib.crc32(part.encode())
+
+
+def _motion(name: str, section: UserSection, seed: int, facts: TestbedFacts, track: Way | None) -> Motion | None:
+    """Return how a user moves; None for one that stays where it is."""
+    match section.motion:
+        case WaypointsSection() as way:
+            return way_from_waypoints(way, facts.region)
+        case RecordedSection() as recorded:
+            if track is None:
+                raise ValueError(f"file: expected the track {recorded.file} to be read, got none")
+            return track
+    start = _place(name, section, seed, facts)
+    start_m = point_m(start.range_m, start.angle_rad)
+    if isinstance(section.motion, RandomWalkSection):
+        return RandomWalk(
+            start_m=start_m,
+            speed_m_s=section.motion.speed_m_s,
+            turn_rms_rad_s=math.radians(section.motion.turn_rms_deg_s),
+            turn_time_s=section.motion.turn_time_s,
+            region=facts.region,
+            seed=_seed(seed, name, "walk"),
+        )
+    if section.velocity_m_s in {None, (0.0, 0.0)}:
+        return None
+    return Straight(start_m=start_m, speed_m_s=section.velocity_m_s)
+
+
+def _place(name: str, section: UserSection, seed: int, facts: TestbedFacts) -> Position:
+    """Return where a user begins; what is drawn is uniform in range and angle over the region."""
+    region, rng = facts.region, np.random.default_rng(_seed(seed, name, "place"))
+    # both are drawn whether they are used or not, so that fixing one leaves the other
+    range_m = rng.uniform(region.range_min_m, region.range_max_m)
+    angle_rad = rng.uniform(region.angle_min_rad, region.angle_max_rad)
+    if section.range_m is not None and section.range_m != "drawn":
+        range_m = section.range_m
+    if section.angle_deg is not None and section.angle_deg != "drawn":
+        angle_rad = math.radians(section.angle_deg)
+    return Position(range_m=range_m, angle_rad=angle_rad)
+
+
+def _position(x_m: float, y_m: float) -> Position:
+    return Position(range_m=math.hypot(x_m, y_m), angle_rad=math.atan2(y_m, x_m))
 
 
 def _mask(subarrays: tuple[int, ...] | Literal["all"], array: LinearArray) -> Floats:

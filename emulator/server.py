@@ -9,6 +9,7 @@ errors, the channel, the UE's clock, noise. `Ready` tells of the first alone.
 import zlib
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,15 +40,17 @@ class PathTruth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """Where a user really was when its pilot of this epoch was sent, and its paths beside the line of sight.
+    """Where a user really was and how it moved when its pilot of this epoch was sent, and its paths beside the line of sight.
 
-    It never leaves the emulator's host.
+    ``scene_s`` is when that was; ``velocity_m_s`` is along broadside and along the array. It never leaves the emulator's host.
     """
 
     epoch: int
     ue: str
     link: str
+    scene_s: float
     position: Position
+    velocity_m_s: tuple[float, float]
     paths: tuple[PathTruth, ...] = ()
 
 
@@ -61,13 +64,15 @@ class _OnAir:
 class RadioServer:
     """The state of the emulated radio: what is on the air, and the answers it may be asked for again."""
 
-    def __init__(self, facts: TestbedFacts, section: EmulatorSection, scene: Scene) -> None:
+    def __init__(
+        self, facts: TestbedFacts, section: EmulatorSection, scene: Scene, clock: SceneClock | None = None
+    ) -> None:
         self.limits: FrontEndLimits = section.front_end.limits(facts.downlink.array.elements)
         self.counters: Counter[str] = Counter()
         self.truth: list[Truth] = []  # drained by the shell
         self._facts = facts
         self._section = section
-        self._scene, self._clock = scene, SceneClock()
+        self._scene, self._clock = scene, clock or SceneClock()
         self._front_end_errors = FrontEndErrors.drawn(
             section.front_end.errors, facts.downlink.array.elements, self._rng_of_run("front end")
         )
@@ -154,7 +159,7 @@ class RadioServer:
         rng = self._rng(message.ue, "uplink")
         spacing_hz = self._facts.uplink.grid.spacing_hz
         samples = noisy(received, self._section.uplink_noise, rng, spacing_hz=spacing_hz)
-        self.truth.append(Truth(epoch=message.epoch, ue=message.ue, link="uplink", position=position))
+        self.truth.append(truth_of_pilot(self._scene, message.epoch, message.ue, "uplink", scene_s))
         return Snapshot(epoch=message.epoch, samples=samples.astype(np.complex64))
 
     # --- air link ----------------------------------------------------------------------------------------------------
@@ -176,9 +181,7 @@ class RadioServer:
         if isinstance(position, str):
             return Silence(epoch=message.epoch, text=position)
         samples = self._heard(self._on_air, message.ue, position, scene_s)
-        paths = path_truth(self._scene.user(message.ue), position)
-        truth = Truth(epoch=self._on_air.epoch, ue=message.ue, link="downlink", position=position, paths=paths)
-        self.truth.append(truth)
+        self.truth.append(truth_of_pilot(self._scene, self._on_air.epoch, message.ue, "downlink", scene_s))
         grid = self._grids[key] = Grid(epoch=self._on_air.epoch, samples=samples)
         return grid
 
@@ -191,8 +194,9 @@ class RadioServer:
             carrier_offset_hz=user.carrier_offset_hz,
             unsteady=self._section.clocks,
         )
-        rng = self._rng(ue, "clock")
-        received = clock.received(received, on_air.layout, rng, start_s=scene_s, spacing_hz=spacing_hz)
+        if not clock.is_perfect:
+            rng = self._rng(ue, "clock")
+            received = clock.received(received, on_air.layout, rng, start_s=scene_s, spacing_hz=spacing_hz)
         return noisy(received, self._section.downlink_noise, self._rng(ue, "downlink"), spacing_hz=spacing_hz)
 
     def _where(self, ue: str, scene_s: float) -> Position | str:
@@ -213,7 +217,21 @@ class RadioServer:
         return np.random.default_rng([self._section.seed, zlib.crc32(part.encode())])
 
 
-def path_truth(user: User, position: Position) -> tuple[PathTruth, ...]:
+def truth_of_pilot(scene: Scene, epoch: int, ue: str, link: Literal["downlink", "uplink"], scene_s: float) -> Truth:
+    """Return where a user of the scene is when its pilot is sent; soundings have paths of their own."""
+    user, position = scene.user(ue), scene.position(ue, scene_s)
+    return Truth(
+        epoch=epoch,
+        ue=ue,
+        link=link,
+        scene_s=scene_s,
+        position=position,
+        velocity_m_s=scene.velocity_m_s(ue, scene_s),
+        paths=_path_truth(user, position) if link == "downlink" else (),
+    )
+
+
+def _path_truth(user: User, position: Position) -> tuple[PathTruth, ...]:
     """Return the paths beside the line of sight of a user who stands there."""
     return tuple(
         PathTruth(

@@ -9,8 +9,10 @@ import math
 import os
 from pathlib import Path
 
+import msgspec
+
 from emulator.server import PathTruth, Truth
-from protocol.journal import intact_records, line_from_record
+from protocol.journal import Record, intact_records, line_from_record
 
 logger = logging.getLogger(__name__)
 
@@ -18,25 +20,29 @@ FILE_NAME = "truth.jsonl"
 
 
 class TruthFile:
-    """Appends ground truth to ``truth.jsonl`` of the run directory; without one it keeps nothing."""
+    """Appends ground truth to ``truth.jsonl`` of the run directory; without one it keeps nothing.
+
+    ``scene_s`` is when the last of it was true, zero in a new file.
+    """
 
     def __init__(self, run_directory: Path | None) -> None:
+        self.scene_s = 0.0
         self._descriptor: int | None = None
         self._sequence = 0
         if run_directory is not None:
             run_directory.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
             self._descriptor = os.open(run_directory / FILE_NAME, flags, 0o644)
-            self._sequence = self._go_on(self._descriptor)
+            self._go_on(self._descriptor)
 
-    @staticmethod
-    def _go_on(descriptor: int) -> int:
-        """Cut the torn tail that a killed emulator left and return the last sequence number."""
+    def _go_on(self, descriptor: int) -> None:
+        """Cut the torn tail that a killed emulator left, and go on after what is before it."""
         with os.fdopen(os.dup(descriptor), "rb") as file:
             records, valid_bytes = intact_records(file.read())
         os.ftruncate(descriptor, valid_bytes)
-        last = records[-1]["seq"] if records else 0
-        return last if isinstance(last, int) else 0
+        last: Record = records[-1] if records else {}
+        self._sequence = msgspec.convert(last.get("seq", 0), int)
+        self.scene_s = msgspec.convert(last.get("scene_s", 0.0), float)  # early files do not tell it
 
     def append(self, truth: Truth) -> None:
         """Write one line; after the first failure nothing more is written."""
@@ -47,8 +53,10 @@ class TruthFile:
             "epoch": truth.epoch,
             "ue": truth.ue,
             "link": truth.link,
+            "scene_s": truth.scene_s,
             "range_m": truth.position.range_m,
             "angle_rad": truth.position.angle_rad,
+            "velocity_m_s": truth.velocity_m_s,
             "paths": [_path_record(path) for path in truth.paths],
         }
         self._sequence += 1

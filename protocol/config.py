@@ -6,7 +6,7 @@ does not fit is a `ConfigError` that points into the file. Nothing here opens a 
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -40,7 +40,9 @@ __all__ = [
     "RegionSection",
     "SdrSection",
     "Section",
+    "SoundingSection",
     "TestbedFile",
+    "UplinkAirSection",
     "UplinkSection",
     "facts",
     "host_and_port",
@@ -164,12 +166,40 @@ class EchoSection(Section, frozen=True):
     phase_deg: float = 0.0
 
 
+class SoundingSection(Section, frozen=True, kw_only=True):
+    """Who sounds when: in every round of the uplink each of `slots` has one burst, in this order."""
+
+    slots: Annotated[tuple[PeerName, ...], Meta(min_length=1, max_length=1024)]
+
+    def __post_init__(self) -> None:
+        if len(set(self.slots)) != len(self.slots):
+            raise ValueError(f"slots: expected each name once, got {', '.join(self.slots)}")
+
+
+class UplinkAirSection(Section, frozen=True, kw_only=True):
+    """Samples from UEs to the uplink array: each UE binds `transmit`, in which `{ue}` stands for its name.
+
+    The channel program binds `receive` and answers there with all antennas' samples, those of one time beside each other.
+    """
+
+    transmit: str
+    receive: str
+
+    def __post_init__(self) -> None:
+        for key, endpoint in (("transmit", self.transmit), ("receive", self.receive)):
+            if not is_private(key, endpoint):
+                raise ValueError(f'{key}: expected a loopback address or ipc://, got "{endpoint}"')
+        if "{ue}" not in self.transmit:
+            raise ValueError(f'transmit: expected {{ue}} for the name of each UE, got "{self.transmit}"')
+
+
 class SdrSection(Section, frozen=True, kw_only=True):
     """An air of samples, used instead of emulated grids: a channel program filters them, an air process sets its taps.
 
     The front end's hook tells the air process at `settings`, which commands the channel program on the loopback port
     `channel_port`. Each UE has a stream of its own: `{ue}` in `transmit`, which the transmitter binds, and in `receive`, which
-    the channel program binds, stands for its name. The rest is what the samples meet on their way beside the scene.
+    the channel program binds, stands for its name. The rest is what the samples meet on their way beside the scene, in the
+    `uplink` too, if there is one.
     """
 
     program: Literal["gnuradio", "numpy"] = "gnuradio"
@@ -181,6 +211,7 @@ class SdrSection(Section, frozen=True, kw_only=True):
     carrier_offset_spacings: Annotated[float, Meta(ge=-0.4, le=0.4)] = 0.0
     delay_samples: Annotated[int, Meta(ge=0, le=4096)] = 0
     echoes: tuple[EchoSection, ...] = ()
+    uplink: UplinkAirSection | None = None
 
     def __post_init__(self) -> None:
         for key, endpoint in (("settings", self.settings), ("transmit", self.transmit), ("receive", self.receive)):
@@ -266,6 +297,7 @@ class TestbedFile(Section, frozen=True, kw_only=True):
     ue_agent: dict[str, object] = {}
     sdr_backend: dict[str, object] = {}
     sdr: SdrSection | None = None
+    sounding: SoundingSection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +319,14 @@ class LoadedTestbed:
         if name not in TestbedFile.__struct_fields__:
             raise ValueError(f"expected one of {', '.join(TestbedFile.__struct_fields__)}, got section {name!r}")
         return converted(self.document, (name,), kind)
+
+    def with_section(self, name: str, values: Mapping[str, object]) -> "LoadedTestbed":
+        """Return the testbed with another section of one process; errors of it point at the one that the file has."""
+        return replace(
+            self,
+            file=msgspec.structs.replace(self.file, **{name: values}),
+            document=replace(self.document, value={**self.document.value, name: values}),
+        )
 
     def error(self, path: KeyPath, text: str) -> ConfigError:
         """Return an error that points at a value of the file, for what only several sections together can tell."""

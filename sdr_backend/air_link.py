@@ -1,6 +1,7 @@
 """The hook of a front end of software: tells the air process what a pilot is sent with, and waits for it to hold (shell).
 
-Messages are those of the control link; `session` is this start of the radio, `sequence` counts what it has latched.
+An uplink array's receiver has a link of its own, and tells whom it is about to hear. Messages are those of the control link;
+`session` is this start of the radio, `sequence` counts what it has told.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import time
 from protocol.codec import Envelope, decode, encode, largest_frame_bytes
 from protocol.curve import dealer
 from protocol.errors import PeerFaultError
-from protocol.messages import Configure, Ready
+from protocol.messages import Capture, Configure, Ready
 from protocol.testbed import MAX_GROUPS, TestbedFacts
 from protocol.transport import Route
 from sdr_backend.front_end import PilotSetting, setting_from_pilot
@@ -36,20 +37,28 @@ class AirLink:
     def latched(self, pilot: PilotSetting, at: int) -> None:
         """Return when the air is that of this pilot, or the link is closed; samples have no part in it."""
         setting = setting_from_pilot(pilot)
-        self._told += 1
         message = Configure(
             epoch=max(1, pilot.epoch),
             groups_per_pilot=setting.groups_per_pilot,
             phase_cycles=setting.phase_cycles,
             delay_s=setting.delay_s,
         )
+        self._tell(message)
+        logger.debug("the air is that of the samples from %d on", at)
+
+    def captured(self, ue: str, epoch: int) -> None:
+        """Return when the air is that of this UE's sounding, or the link is closed."""
+        self._tell(Capture(epoch=epoch, ue=ue))
+
+    def _tell(self, message: Configure | Capture) -> None:
+        self._told += 1
         frames = encode(Envelope(session=self._session, sequence=self._told, message=message))
         with self._changed:
             while not self._closed:
                 self._loop.call_soon_threadsafe(self._send, frames)
                 if self._changed.wait_for(lambda: self._answered >= self._told or self._closed, TELL_AGAIN_S):
                     return
-                logger.info("the air has not answered for the samples from %d on; telling it again", at)
+                logger.info("the air has not answered a %s; telling it again", type(message).__name__)
 
     def _send(self, frames: list[bytes | memoryview]) -> None:
         if not self._closed:

@@ -1,6 +1,7 @@
 """Answers over ZeroMQ that tell their index, as a sink of GNU Radio writes them that passes tags. No socket.
 
-A header stands before the samples: magic number, version, index of the first one, number of tags, which is 0 here.
+A header stands before the samples: magic number, version, index of the first one, number of tags, which is 0 here. Items may
+be several samples wide; indices in headers are those of items.
 """
 
 import struct
@@ -15,8 +16,8 @@ INDEX_MAGIC, INDEX_VERSION = 0x5FF0, 1
 class CountedAnswers:
     """Indices of samples from the headers of answers."""
 
-    def __init__(self, multiple: int) -> None:
-        self._multiple = multiple
+    def __init__(self, multiple: int, width: int = 1) -> None:
+        self._multiple, self._width = multiple * width, width
         self._base, self._expected = 0, 0
 
     def missing(self, answer: memoryview) -> tuple[int, memoryview]:
@@ -29,6 +30,7 @@ class CountedAnswers:
         magic, version, index, tags = INDEX.unpack_from(answer)
         if (magic, version, tags) != (INDEX_MAGIC, INDEX_VERSION, 0):
             return 0, answer[:0]
+        index *= self._width
         if self._base + index < self._expected:
             self._base = -(-(self._expected - index) // self._multiple) * self._multiple
         missing = self._base + index - self._expected

@@ -59,6 +59,16 @@ class FrameLayout:
         frame = SYMBOLS * (prefix + subcarriers)
         return cls(subcarriers=subcarriers, cyclic_prefix=prefix, frame_samples=frame, amplitude=DEFAULT_AMPLITUDE)
 
+    @classmethod
+    def of_sounding(cls, subcarriers: int) -> "FrameLayout":
+        """Return the layout of soundings, whose prefix is as long as a symbol.
+
+        Symbols of so few samples are shorter than what a path between two samples leaves of itself at the edges of the band:
+        half a symbol before and behind it, 0.6 % of its power lies beyond a quarter.
+        """
+        frame = 2 * SYMBOLS * subcarriers
+        return cls(subcarriers=subcarriers, cyclic_prefix=subcarriers, frame_samples=frame, amplitude=DEFAULT_AMPLITUDE)
+
     @property
     def burst_samples(self) -> int:
         """Return the length of a burst."""

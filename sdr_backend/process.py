@@ -1,4 +1,4 @@
-"""The radio process over real radios: joins control link, rules, front end and transmitter (shell, no formula)."""
+"""The radio process over real radios: joins control link, rules, front end, transmitter and array (shell, no formula)."""
 
 import asyncio
 import logging
@@ -16,19 +16,20 @@ from protocol.shell import metrics_served, serve_testbed
 from protocol.testbed import MAX_GROUPS, FrontEndLimits, TestbedFacts
 from protocol.versions import software
 from sdr_backend.air_link import AirLink
-from sdr_backend.config import SdrBackendSection
+from sdr_backend.config import SdrBackendSection, UplinkReceiverSection
 from sdr_backend.front_end import FrontEndContext, PilotSetting, opened_front_end
 from sdr_backend.metrics import families
 from sdr_backend.ofdm import FrameLayout, Modulator
 from sdr_backend.radio import RadioError, opened_radio
-from sdr_backend.server import Apply, RadioServer
+from sdr_backend.server import Apply, ComplexArray, Hear, RadioServer
 from sdr_backend.transmitter import Transmitter
+from sdr_backend.uplink import UplinkReceiver
 
 logger = logging.getLogger(__name__)
 
 
 class RadioProcess:
-    """The radio role over one front end and one transmitter; an air of samples, if there is one, is told of beams."""
+    """The radio role over front end, transmitter and array, if there is one; an air of samples is told of beams and UEs."""
 
     def __init__(self, loaded: LoadedTestbed) -> None:
         section = loaded.section("sdr_backend", SdrBackendSection)
@@ -39,7 +40,8 @@ class RadioProcess:
         context = FrontEndContext(elements=elements, options=section.front_end.options, hook=self._air)
         with _blamed_on(loaded, "front_end"):
             front_end = opened_front_end(section.front_end.driver, context)
-        self._server = RadioServer(shared, front_end.limits)
+        slots = _slots(loaded, section)
+        self._server = RadioServer(shared, front_end.limits, slots)
         self._settle_s = front_end.limits.settle_s
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[None] = self._loop.create_future()
@@ -49,14 +51,24 @@ class RadioProcess:
         self._control = PeerLink(control, hello, self._on_message, self._begin_anew, MAX_GROUPS, keys=keys)
         with _blamed_on(loaded, "radio"):
             radio = opened_radio(section.radio.driver, section.radio.options)
+        self._uplink_air = None if not slots or loaded.file.sdr is None else AirLink(loaded.file.sdr.settings, shared)
+        self._uplink = None if section.uplink is None else self._opened_uplink(loaded, section.uplink, shared, slots)
         self._transmitter = Transmitter(
             radio, front_end, modulator, self._in_loop(self._on_applied), self._in_loop(self._on_failed)
         )
 
     def families(self) -> list[Family]:
         """Return the metrics of this moment."""
-        link = self._control
-        return families(self._server.counters, self._transmitter.counters, link.counters(), is_open=link.is_open)
+        link, sent = self._control, self._transmitter.counters
+        heard = None if self._uplink is None else self._uplink.counters
+        return families(self._server.counters, sent, heard, link.counters(), is_open=link.is_open)
+
+    def _opened_uplink(
+        self, loaded: LoadedTestbed, section: UplinkReceiverSection, shared: TestbedFacts, slots: tuple[str, ...]
+    ) -> UplinkReceiver:
+        heard, failed = self._in_loop(self._on_heard), self._in_loop(self._on_failed)
+        with _blamed_on(loaded, "uplink"):
+            return UplinkReceiver(section, shared, slots, self._uplink_air, on_heard=heard, on_failed=failed)
 
     async def run(self) -> None:
         """Serve the controller until cancelled or refused for good.
@@ -73,9 +85,13 @@ class RadioProcess:
         finally:
             serving.cancel()
             await asyncio.wait({serving})
-            if self._air is not None:
-                self._air.close()  # whoever waits for an answer is let go
+            for air in (self._air, self._uplink_air):
+                if air is not None:
+                    air.close()  # whoever waits for an answer is let go
             self._transmitter.close()
+            if self._uplink is not None:
+                self._uplink.close()
+                logger.info("captures: %s", dict(self._uplink.counters))
             logger.info("sent: %s; asked: %s", dict(self._transmitter.counters), dict(self._server.counters))
 
     def _in_loop(self, callback: Callable[..., None]) -> Callable[..., object]:
@@ -86,11 +102,16 @@ class RadioProcess:
         """Forget the session before, what is being applied included (SPEC 5.1.3)."""
         self._server.reset()
         self._transmitter.silence()
+        if self._uplink is not None:
+            self._uplink.forget()
 
     def _on_message(self, message: Message) -> None:
         answer = self._server.hear(message)
         if isinstance(answer, Apply):
             self._transmitter.apply(answer)
+        elif isinstance(answer, Hear):
+            if self._uplink is not None:
+                self._uplink.hear(answer)
         elif answer is not None:
             self._control.send(answer)
 
@@ -101,9 +122,22 @@ class RadioProcess:
         for answer in self._server.applied(command, loaded):
             self._control.send(answer)
 
+    def _on_heard(self, command: Hear, samples: ComplexArray | str) -> None:
+        for answer in self._server.heard(command, samples):
+            self._control.send(answer)
+
     def _on_failed(self, error: Exception) -> None:
         if not self._failed.done():
             self._failed.set_exception(RadioError(f"{type(error).__name__}: {error}"))
+
+
+def _slots(loaded: LoadedTestbed, section: SdrBackendSection) -> tuple[str, ...]:
+    """Return who sounds, if there is anything to hear it with."""
+    if section.uplink is None:
+        return ()
+    if loaded.file.sounding is None:
+        raise loaded.error(("sdr_backend", "uplink"), "expected a section sounding that says who sounds when, got none")
+    return loaded.file.sounding.slots
 
 
 def _hello(shared: TestbedFacts, limits: FrontEndLimits) -> Hello:

@@ -1,8 +1,8 @@
 """Rules of the radio role over real radios (SPEC 5, 6): what is to be put on the air, and what is answered.
 
 Messages in, answers and commands out; no device, no clock. A setting is answered when it is on the air and the front end has
-settled, once for each time that it was asked for; the front end is asked once. There is no uplink receiver yet: every `capture`
-is declined.
+settled, a sounding when it was heard, once for each time that it was asked for; front end and array are asked once. Without an
+uplink receiver every `capture` is declined.
 """
 
 from collections import Counter, OrderedDict
@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from protocol.messages import Capture, Configure, Declined, Message, Ready
+from protocol.messages import Capture, Configure, Declined, Message, Ready, Snapshot
 from protocol.testbed import FrontEndLimits, Setting, TestbedFacts, group_slices
 from sdr_backend.front_end import PilotSetting, deviations, pilots_from_setting
 
+ComplexArray = npt.NDArray[np.complex128]
 REMEMBERED_ANSWERS = 16
 SLACK_S = 1e-15  # of delays at the ends of the span (SPEC 6.3)
 
@@ -27,43 +29,69 @@ class Apply:
     pilots: tuple[PilotSetting, ...]
 
 
-class RadioServer:
-    """What the controller has asked for in this session, and the answers it may be asked for again."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hear:
+    """Command: hear the next sounding of this UE."""
 
-    def __init__(self, facts: TestbedFacts, limits: FrontEndLimits) -> None:
+    epoch: int
+    ue: str
+
+
+Command = Apply | Hear
+
+
+class RadioServer:
+    """What the controller has asked for in this session, and the answers it may be asked for again.
+
+    `sounding` are the UEs that the uplink receiver can hear; it is empty where there is none.
+    """
+
+    def __init__(self, facts: TestbedFacts, limits: FrontEndLimits, sounding: tuple[str, ...] = ()) -> None:
         self.counters: Counter[str] = Counter()
-        self._facts, self._limits = facts, limits
+        self._facts, self._limits, self._sounding = facts, limits, sounding
         self._newest_epoch = 0
-        self._applying: dict[int, Apply] = {}
-        self._asked: Counter[int] = Counter()  # how often, by epoch, what is being applied
+        self._pending: dict[int, Command] = {}
+        self._asked: Counter[int] = Counter()  # how often, by epoch, what is pending
         self._answers: OrderedDict[int, Message] = OrderedDict()
 
     def reset(self) -> None:
         """Forget epochs and answers: a new session may count its epochs anew."""
         self._newest_epoch = 0
-        self._applying.clear()
+        self._pending.clear()
         self._asked.clear()
         self._answers.clear()
 
-    def hear(self, message: Message) -> Message | Apply | None:
+    def hear(self, message: Message) -> Message | Command | None:
         """Return the answer to a request of the controller, or what is to be done before there is one."""
         if not isinstance(message, Configure | Capture):
             return None
-        if message.epoch in self._answers or message.epoch in self._applying:
+        if message.epoch in self._answers or message.epoch in self._pending:
             self.counters["repeated"] += 1
-            self._asked[message.epoch] += message.epoch in self._applying
+            self._asked[message.epoch] += message.epoch in self._pending
             return self._answers.get(message.epoch)
         if message.epoch <= self._newest_epoch:
             self.counters["stale_requests"] += 1
             text = f"epoch {message.epoch} after epoch {self._newest_epoch}"
             return Declined(epoch=message.epoch, clause="5.3", text=text)
         self._newest_epoch = message.epoch
-        if isinstance(message, Configure):
-            return self._configure(message)
-        text = f"expected a request that needs no uplink receiver, got a capture of {message.ue}: this radio has none"
+        return self._configure(message) if isinstance(message, Configure) else self._capture(message)
+
+    def _capture(self, message: Capture) -> Message | Command:
+        if message.ue in self._sounding:
+            return self._begun(Hear(epoch=message.epoch, ue=message.ue))
+        if self._sounding:
+            text = f"expected a UE that sounds ({', '.join(self._sounding)}), got {message.ue}"
+        else:
+            text = (
+                f"expected a request that needs no uplink receiver, got a capture of {message.ue}: this radio has none"
+            )
         return self._remembered(Declined(epoch=message.epoch, clause="6.4", text=text))
 
-    def _configure(self, message: Configure) -> Message | Apply:
+    def _begun(self, command: Command) -> Command:
+        self._pending[command.epoch], self._asked[command.epoch] = command, 1
+        return command
+
+    def _configure(self, message: Configure) -> Message | Command:
         try:
             asked = Setting(
                 phase_cycles=np.asarray(message.phase_cycles, dtype=np.float64),
@@ -74,9 +102,7 @@ class RadioServer:
         except ValueError as error:
             return self._remembered(Declined(epoch=message.epoch, clause="6.3", text=str(error)))
         pilots = pilots_from_setting(asked, self._limits, message.epoch)
-        command = Apply(epoch=message.epoch, pilots=tuple(pilots))
-        self._applying[message.epoch], self._asked[message.epoch] = command, 1
-        return command
+        return self._begun(Apply(epoch=message.epoch, pilots=tuple(pilots)))
 
     def _check(self, setting: Setting) -> None:
         limits = self._limits
@@ -93,9 +119,6 @@ class RadioServer:
 
         There are none if a new session has begun meanwhile.
         """
-        if self._applying.get(command.epoch) is not command:  # a new session may use the same epoch
-            return []
-        del self._applying[command.epoch]
         phase_deviation_cycles, delay_deviation_s = deviations(command.pilots, loaded)
         answer = Ready(
             epoch=command.epoch,
@@ -103,9 +126,24 @@ class RadioServer:
             phase_deviation_cycles=phase_deviation_cycles,
             delay_deviation_s=delay_deviation_s,
         )
+        return self._ended(command, answer)
+
+    def heard(self, command: Hear, samples: ComplexArray | str) -> list[Message]:
+        """Take a UE's snapshot ``(element, subcarrier)``, or why there is none, and return the answers that are due.
+
+        There are none if a new session has begun meanwhile.
+        """
+        if isinstance(samples, str):
+            return self._ended(command, Declined(epoch=command.epoch, clause="6.4", text=samples))
+        return self._ended(command, Snapshot(epoch=command.epoch, samples=samples.astype(np.complex64)))
+
+    def _ended(self, command: Command, answer: Ready | Snapshot | Declined) -> list[Message]:
+        if self._pending.get(command.epoch) is not command:  # a new session may use the same epoch
+            return []
+        del self._pending[command.epoch]
         return [self._remembered(answer)] * self._asked.pop(command.epoch)
 
-    def _remembered(self, answer: Ready | Declined) -> Message:
+    def _remembered(self, answer: Ready | Snapshot | Declined) -> Message:
         self._answers[answer.epoch] = answer
         if len(self._answers) > REMEMBERED_ANSWERS:
             self._answers.popitem(last=False)

@@ -35,12 +35,14 @@ class ZmqIqOptions(Options, frozen=True):
     """Endpoints: `transmit` is bound, `receive` connected to. `block` samples are one answer.
 
     With `counted` what is received comes with GNU Radio's header, as a sink writes it that passes tags, and the index there is
-    the receiver's; where it begins again, the receiver's goes on at the next multiple of `counted` ahead of it.
+    the receiver's; where it begins again, the receiver's goes on at the next multiple of `counted` ahead of it. Items of
+    `width` samples, as of several antennas, are received one sample after another; both counts are in items then.
     """
 
     transmit: str | None = None
     receive: str | None = None
     counted: Annotated[int, Meta(ge=0)] = 0
+    width: Annotated[int, Meta(ge=1, le=16384)] = 1
     rate_hz: Positive = 1e6
     paced: bool = True
     block: Annotated[int, Meta(ge=1, le=65536)] = 1024
@@ -70,7 +72,7 @@ class ZmqIq:
             if chosen.transmit is not None:
                 self._transmitter = _Transmitter(self._context, chosen.transmit, chosen)
             if chosen.receive is not None:
-                self._receiver = _Receiver(self._context, chosen.receive, chosen.counted)
+                self._receiver = _Receiver(self._context, chosen.receive, chosen)
         except (zmq.ZMQError, OSError) as error:
             if self._transmitter is not None:
                 self._transmitter.close()
@@ -206,9 +208,9 @@ class _Transmitter:
 class _Receiver:
     """Asks in the thread of whoever reads; a DEALER, since a REQ is stuck for ever when its question is lost."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, counted: int) -> None:
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, options: ZmqIqOptions) -> None:
         self._incoming = Incoming()
-        self._counted = CountedAnswers(counted) if counted else None
+        self._counted = CountedAnswers(options.counted, options.width) if options.counted else None
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._asked_s: float | None = None  # when, if the answer is still to come

@@ -116,3 +116,49 @@ def repetition_coherence(samples: ComplexArray, place: int, symbol: int) -> floa
     first, second = samples[place : place + symbol], samples[place + symbol : place + 2 * symbol]
     energy = np.vdot(first, first).real * np.vdot(second, second).real
     return float(abs(np.vdot(first, second)) ** 2 / energy) if energy else 0.0
+
+
+def filtered_round(snapshot: ComplexArray, samples: ComplexArray, delay_samples: int) -> ComplexArray:
+    """What antennas hear of a round that is sent again and again, ``(antenna, sample)``: tap by tap of each inverse DFT.
+
+    `snapshot` is ``(antenna, subcarrier)``. Taps stand from half a symbol before to half a symbol behind the delay.
+    """
+    count = snapshot.shape[1]
+    heard = np.zeros((len(snapshot), samples.size), dtype=np.complex128)
+    for place in range(-(count // 2), count - count // 2):
+        tap = sum(snapshot[:, m] * np.exp(2j * np.pi * m * place / count) for m in range(count)) / count
+        heard += np.outer(tap, np.roll(samples, delay_samples + place))
+    return heard
+
+
+def smoothed_last_state(
+    places: npt.NDArray[np.float64],
+    fix_rms_m: float,
+    period_s: float,
+    process_noise: npt.NDArray[np.float64],
+    speed_rms_m_s: float,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the last of all states of constant velocity, and its covariance, by one weighted least-squares problem.
+
+    Unknowns are all states; equations are the fixes, the motion between them, and the first velocity, which is 0 but for
+    ``speed_rms_m_s``. State is position, then velocity; `places` is ``(step, axis)``.
+    """
+    steps = len(places)
+    transition = np.eye(4) + period_s * np.eye(4, k=2)
+    rows, values = [], []
+    whiten = np.linalg.inv(np.linalg.cholesky(process_noise))
+    for step in range(steps):
+        row = np.zeros((2, 4 * steps))
+        row[:, 4 * step : 4 * step + 2] = np.eye(2) / fix_rms_m
+        rows.append(row)
+        values.append(places[step] / fix_rms_m)
+        if step:
+            row = np.zeros((4, 4 * steps))
+            row[:, 4 * step : 4 * step + 4], row[:, 4 * step - 4 : 4 * step] = whiten, -whiten @ transition
+            rows.append(row)
+            values.append(np.zeros(4))
+    row = np.zeros((2, 4 * steps))
+    row[:, 2:4] = np.eye(2) / speed_rms_m_s
+    matrix, right = np.vstack([*rows, row]), np.concatenate([*values, np.zeros(2)])
+    inverse: npt.NDArray[np.float64] = np.asarray(np.linalg.inv(matrix.T @ matrix), dtype=np.float64)
+    return (inverse @ (matrix.T @ right))[-4:], inverse[-4:, -4:]

@@ -6,7 +6,9 @@ from protocol.config import Section
 
 
 class UeAgentSection(Section, frozen=True):
-    """Which receiver driver the UE reads, and the options that the driver takes."""
+    """Which receiver driver the UE reads, what sounds for it, if anything does, and the options that each of them takes."""
 
     receiver: str = "emulated"
     options: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
+    sounder: str | None = None
+    sounder_options: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)

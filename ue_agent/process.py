@@ -11,11 +11,13 @@ from protocol.links import PeerLink, RefusedError
 from protocol.messages import PROTOCOL_VERSION, FeedbackKind, Hello, Message, UeCapabilities
 from protocol.metrics import Family
 from protocol.shell import metrics_served, serve_testbed
+from protocol.testbed import TestbedFacts
 from protocol.versions import software
 from ue_agent.agent import Agent, Command, Say
 from ue_agent.config import UeAgentSection
 from ue_agent.metrics import families
 from ue_agent.receiver import EMULATED, ComplexArray, Receiver, ReceiverContext, receiver_factory
+from ue_agent.sounder import Sounder, SounderContext, sounder_factory
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class UeProcess:
         air_keys = client_keys(loaded, links.air, name, RADIO) if section.receiver == EMULATED else None
         context = ReceiverContext(ue=name, facts=shared, air=links.air, options=section.options, air_keys=air_keys)
         self._receiver: Receiver = receiver_factory(section.receiver)(context, self._on_received)
+        self._sounder = _sounder(loaded, section, name, shared)
 
     def families(self) -> list[Family]:
         """Return the metrics of this moment."""
@@ -52,6 +55,8 @@ class UeProcess:
             await self._link.run()
         finally:
             self._receiver.close()
+            if self._sounder is not None:
+                self._sounder.close()
 
     def _on_message(self, message: Message) -> None:
         self._obey(self._agent.hear(message))
@@ -65,6 +70,19 @@ class UeProcess:
                 self._link.send(command.message)
             else:
                 self._receiver.listen(command.epoch)
+
+
+def _sounder(loaded: LoadedTestbed, section: UeAgentSection, ue: str, shared: TestbedFacts) -> Sounder | None:
+    """Return what sounds for this UE; it has to have a slot then."""
+    if section.sounder is None:
+        return None
+    slots = () if loaded.file.sounding is None else loaded.file.sounding.slots
+    if ue not in slots:
+        raise LookupError(
+            f"sounder {section.sounder}: expected a slot for {ue} in sounding, got {', '.join(slots) or 'none'}"
+        )
+    context = SounderContext(ue=ue, slots=slots, facts=shared, options=section.sounder_options)
+    return sounder_factory(section.sounder)(context)
 
 
 async def _serve(loaded: LoadedTestbed, name: str) -> int:

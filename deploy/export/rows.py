@@ -186,8 +186,14 @@ def _known(record: Record, name: str) -> Record:
 def _truth_row(record: Record) -> Row:
     paths = record.get("paths", [])
     numbers = ("range_m", "angle_rad", "gain_db", "phase_rad", "weight_rms")
+    velocity_x_m_s, velocity_y_m_s = record.get(
+        "velocity_m_s", (None, None)
+    )  # early recordings tell neither this nor when
     return {
         **_chosen(record, "epoch", "ue", "link", "range_m", "angle_rad"),
+        "scene_s": record.get("scene_s"),
+        "velocity_x_m_s": velocity_x_m_s,
+        "velocity_y_m_s": velocity_y_m_s,
         "path_kind": [path["kind"] for path in paths],
         **{f"path_{name}": [path[name] for path in paths] for name in numbers},
     }

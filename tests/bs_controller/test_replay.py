@@ -93,7 +93,7 @@ class Recorded:
         return Source(facts=FACTS, answers=recorded.answers, fetch=self.fetch, measure=measure)
 
     def replay(self, scheme: Scheme, recorded: RecordedLocalization, measure: Measure | None = None) -> Fix:
-        outcome = replayed(scheme, self.source(recorded, measure)).outcome
+        outcome = replayed(scheme.locate(), self.source(recorded, measure)).outcome
         assert isinstance(outcome, Found), outcome
         return outcome.fix
 
@@ -271,7 +271,9 @@ def test_failure_of_a_scheme_comes_out_in_the_same_words() -> None:
     recorded = played(Raising())
     (localization,) = recorded.localizations
     assert localization.end is not None
-    assert replayed(Raising(), recorded.source(localization)).outcome == Broken(text=str(localization.end["text"]))
+    assert replayed(Raising().locate(), recorded.source(localization)).outcome == Broken(
+        text=str(localization.end["text"])
+    )
 
 
 def test_recording_that_ends_early_yields_what_it_has_without_an_end() -> None:

@@ -86,7 +86,9 @@ def _write_truth(run: Path, rehearsal: Rehearsal) -> None:
             link = "downlink" if record["kind"] == "report" else "uplink"
             path = {"kind": "reflected", "range_m": 4.0, "angle_rad": 0.5}
             path |= {"gain_db": -10.0, "phase_rad": 1.0, "weight_rms": 1.0}
-            place = {"range_m": 5.0, "angle_rad": 0.25, "paths": [path]}
+            place: dict[str, object] = {"range_m": 5.0, "angle_rad": 0.25, "paths": [path]}
+            if lines:  # the first is as early recordings have it
+                place |= {"velocity_m_s": [0.5, -1.0], "scene_s": 3.0}
             truth = {"kind": "truth", "epoch": record["epoch"], "ue": record["ue"], "link": link, **place}
             lines.append(line_from_record(len(lines) + 1, truth))
     (run / "truth.jsonl").write_bytes(b"".join(lines))

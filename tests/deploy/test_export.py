@@ -152,6 +152,10 @@ def test_hdf5_holds_fixes_truth_and_what_is_known_of_the_run(h5: Any, recorded: 
     assert np.isnan(h5["fixes/covariance_range_m2"][:]).all(), "the scheme knows none"
     assert h5["truth/path_gain_db"][0].tolist() == [-10.0]
     assert len(h5["truth/range_m"]) == len(recorded.truth)
+    assert np.isnan(h5["truth/velocity_x_m_s"][0]), "an early recording does not tell it"
+    assert set(h5["truth/scene_s"][1:]) == {3.0}
+    assert set(h5["truth/velocity_x_m_s"][1:]) == {0.5}
+    assert set(h5["truth/velocity_y_m_s"][1:]) == {-1.0}
     assert h5["run/config_yaml"].asstr()[()] == recorded.config_text
     assert json.loads(h5["run/run_json"].asstr()[()]) == recorded.document
     assert (h5.attrs["ended"], h5.attrs["records"]) == (1, len(recorded.records))

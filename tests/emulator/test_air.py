@@ -19,7 +19,7 @@ from protocol.codec import Envelope, decode, encode
 from protocol.config import facts, read_testbed
 from protocol.curve import dealer
 from protocol.journal import intact_records
-from protocol.messages import Configure, Ready
+from protocol.messages import Capture, Configure, Ready
 from protocol.transport import Dealer
 
 WITHIN_S = 30.0
@@ -33,12 +33,14 @@ class Program:
     def __init__(self) -> None:
         self.name = "first"
         self.changes: list[dict[str, Binary]] = []
+        self.uplink_changes: list[tuple[dict[str, Binary], float]] = []
         self.refused = 0
         self.changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.server = SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False)
         self.server.register_function(lambda: self.name, "instance")
         self.server.register_function(cast("Any", self.change), "change")
+        self.server.register_function(cast("Any", self.change_uplink), "change_uplink")
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def change(self, session: str, taps: Any, noise_rms: Any, offset_cycles: float, echoes: Binary) -> str:
@@ -50,6 +52,12 @@ class Program:
         assert noise_rms.keys() == taps.keys()
         assert offset_cycles == 0.05 / 2048
         assert np.flatnonzero(np.frombuffer(echoes.data, "<c8")).tolist() == [37, 46]
+        return self.name
+
+    def change_uplink(self, taps: Any, noise_rms: float, offset_cycles: float) -> str:
+        self.uplink_changes.append((taps, noise_rms))
+        self._loop.call_soon_threadsafe(self.changed.set)
+        assert offset_cycles == 0.05 / 100
         return self.name
 
     def close(self) -> None:
@@ -76,6 +84,15 @@ class Hook:
         """Tell until it is answered, as the first message may find no connection."""
         while True:
             self.tell(sequence, epoch)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    return await self.heard.get()
+
+    async def captured(self, sequence: int, ue: str, epoch: int = 7) -> Envelope:
+        """Tell whose sounding is to be heard, until it is answered."""
+        message = Capture(epoch=epoch, ue=ue)
+        while True:
+            self._dealer.send(encode(Envelope(session=11, sequence=sequence, message=message)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.2):
                     return await self.heard.get()
@@ -168,3 +185,33 @@ async def test_truth_is_kept_once_for_all_pilots_of_a_setting(tmp_path: Path) ->
             await hook.told(sequence, epoch)
     records, _ = intact_records((tmp_path / "truth.jsonl").read_bytes())
     assert [(record["epoch"], record["ue"]) for record in records] == [(epoch, ue) for epoch in (3, 4) for ue in UES]
+
+
+@pytest.mark.asyncio
+async def test_a_capture_is_answered_when_every_way_to_the_array_has_taps_and_tells_where_the_user_is(
+    tmp_path: Path,
+) -> None:
+    async with air(tmp_path) as (hook, program):
+        answer = await hook.captured(5, "ue-2")
+        assert (answer.session, answer.sequence) == (11, 5)
+        ((taps, noise_rms),) = program.uplink_changes
+        assert taps.keys() == set(UES)
+        # 100 subcarriers, and 46 samples of delay and echo behind them
+        assert all(len(blob.data) == 32 * 146 * 8 for blob in taps.values())
+        assert noise_rms > 0
+    records, _ = intact_records((tmp_path / "truth.jsonl").read_bytes())
+    told = [(record["ue"], record["link"], record["epoch"], record["range_m"]) for record in records]
+    assert told == [("ue-2", "uplink", 7, 12.0)]
+
+
+@pytest.mark.asyncio
+async def test_a_program_that_was_started_again_gets_taps_of_both_directions_again(tmp_path: Path) -> None:
+    async with air(tmp_path) as (hook, program):
+        await hook.told(1)
+        await hook.captured(1, "ue-1")
+        program.name = "second"
+        while len(program.changes) < 2 or len(program.uplink_changes) < 2:
+            program.changed.clear()
+            await program.changed.wait()
+        assert program.changes[0] == program.changes[1]
+        assert program.uplink_changes[0] == program.uplink_changes[1]

@@ -16,6 +16,9 @@ from emulator.config import (
 )
 
 USER: dict[str, object] = {"range_m": 15.0, "angle_deg": 10.0}
+STOP = USER | {"speed_m_s": 1.0}
+WAYPOINTS: dict[str, object] = {"kind": "waypoints", "points": [USER, STOP], "repeat": "once"}
+WALK: dict[str, object] = {"kind": "random_walk", "speed_m_s": 1.4}
 
 
 def section(**changes: object) -> EmulatorSection:
@@ -35,13 +38,24 @@ def test_noise_mode_chooses_its_parameters() -> None:
     assert parsed.uplink_noise == NoNoise()
 
 
+def test_numbered_users_are_one_by_one_once_they_are_read() -> None:
+    parsed = section(users={"cart": USER, "ue-1..3": USER | {"motion": WALK}})
+    assert list(parsed.users) == ["cart", "ue-1", "ue-2", "ue-3"]
+    assert parsed.users["ue-1"] is parsed.users["ue-3"] != parsed.users["cart"]
+
+
 def test_section_survives_a_round_trip() -> None:
     paths: list[dict[str, object]] = [
         {"kind": "diffracted", "gain_db": -6.0},
         {"kind": "reflected", "visible_subarrays": [1, 2]},
     ]
     user = USER | {"visible_subarrays": [0, 2], "velocity_m_s": [0.5, -1], "paths": paths}
-    parsed = section(users={"ue-1": user}, clocks={"timing_jitter_rms_s": 1e-12})
+    moving = {
+        "w": {"motion": WAYPOINTS},
+        "r": USER | {"motion": WALK},
+        "t": {"motion": {"kind": "recorded", "file": "a"}},
+    }
+    parsed = section(users={"ue-1": user, **moving}, clocks={"timing_jitter_rms_s": 1e-12})
     assert msgspec.convert(msgspec.to_builtins(parsed), EmulatorSection) == parsed
 
 
@@ -83,6 +97,7 @@ def test_front_end_advertises_what_the_file_says() -> None:
         ({"sead": 1}, "sead"),
         ({"seed": -1}, r"\$\.seed"),
         ({"users": {"UE 1": USER}}, r"\$\.users"),
+        ({"users": {"a2": USER, "a1..3": USER}}, r"users: expected distinct names, got a2 twice \(a2, a1\.\.3\)"),
         ({"users": {"a": {"range_m": 0.0, "angle_deg": 0.0}}}, "range_m"),
         ({"users": {"a": {"range_m": 5.0, "angle_deg": 90.0}}}, "angle_deg"),
         ({"users": {"a": {"range_m": math.inf, "angle_deg": 0.0}}}, "range_m must be finite"),
@@ -90,6 +105,30 @@ def test_front_end_advertises_what_the_file_says() -> None:
         ({"users": {"a": USER | {"visible_subarrays": []}}}, "at least one"),
         ({"users": {"a": USER | {"visible_subarrays": [1, 1]}}}, "distinct"),
         ({"users": {"a": USER | {"visible_subarrays": "some"}}}, "visible_subarrays"),
+        ({"users": {"a": {"angle_deg": 5.0}}}, "range_m: expected a value, got nothing"),
+        ({"users": {"a": {"range_m": 5.0}}}, "angle_deg: expected a value, got nothing"),
+        ({"users": {"a": USER | {"motion": {"kind": "fly"}}}}, "fly"),
+        ({"users": {"a": USER | {"motion": WAYPOINTS}}}, r"range_m: expected nothing beside a motion .*, got 15\.0"),
+        (
+            {"users": {"a": USER | {"motion": {"kind": "recorded", "file": "a.csv"}}}},
+            "range_m: expected nothing beside",
+        ),
+        (
+            {"users": {"a": USER | {"motion": WALK, "velocity_m_s": [1.0, 0.0]}}},
+            "velocity_m_s: expected nothing beside",
+        ),
+        ({"users": {"a": {"motion": WALK}}}, "range_m: expected a value, got nothing"),
+        ({"users": {"a": USER | {"motion": WALK | {"speed_m_s": 0.0}}}}, "speed_m_s"),
+        ({"users": {"a": USER | {"motion": WALK | {"turn_time_s": math.inf}}}}, "turn_time_s must be finite"),
+        ({"users": {"a": {"motion": WAYPOINTS | {"repeat": "twice"}}}}, "twice"),
+        (
+            {"users": {"a": {"motion": WAYPOINTS | {"repeat": "loop"}}}},
+            "points: expected the speed_m_s of the way back",
+        ),
+        ({"users": {"a": {"motion": WAYPOINTS | {"points": [USER, USER]}}}}, "at index 1, got neither"),
+        ({"users": {"a": {"motion": WAYPOINTS | {"points": [USER, STOP | {"at_s": 9.0}]}}}}, "at index 1, got both"),
+        ({"users": {"a": {"motion": WAYPOINTS | {"points": [STOP, STOP]}}}}, "expected neither speed_m_s nor at_s"),
+        ({"users": {"a": {"motion": WAYPOINTS | {"points": [USER]}}}}, "points"),
         ({"downlink_noise": {"mode": "pink"}}, "pink"),
         ({"uplink_noise": {"mode": "sweep_mean", "snr_db": math.nan}}, "snr_db must be finite"),
         ({"downlink_noise": {"mode": "none", "snr_db": 3.0}}, "snr_db"),

@@ -376,6 +376,7 @@ def test_truth_of_a_sweep_is_where_the_user_was_when_it_listened() -> None:
     # ten metres ahead and three aside; two roundings of double precision
     assert truth.position.range_m == pytest.approx(math.hypot(10.0, 3.0), rel=1e-15 * 4)
     assert truth.position.angle_rad == pytest.approx(math.atan2(3.0, 10.0), rel=1e-15 * 4)
+    assert (truth.scene_s, truth.velocity_m_s) == (3.0, (0.0, 1.0))
 
 
 def test_truth_of_a_sounding_names_the_uplink_and_its_epoch() -> None:

@@ -13,7 +13,9 @@ from tests.qualification.processes import Lab, merged, wait_until
 from tests.qualification.samples import (
     FULL,
     GNURADIO_MODULE,
+    HEARD_M,
     SMALL,
+    SOUNDED,
     count_of,
     error_m,
     require_gnuradio,
@@ -22,7 +24,7 @@ from tests.qualification.samples import (
 
 pytestmark = [pytest.mark.requirement("the same controller locates users over samples"), pytest.mark.long]
 
-SCHEMES = ("cbs", "cbs_bt", "likelihood", "network")
+SCHEMES = ("cbs", "cbs_bt", "likelihood", "network", "backprojection")
 UES = ("ue-1", "ue-2", "ue-3", "ue-4")
 EMULATED_ROUNDS = 20
 
@@ -82,6 +84,10 @@ def test_estimators_find_every_user_to_centimetres_as_over_emulated_grids(over_s
     assert max(error_m(fix) for ue in UES for fix in over_samples.fixes(ue, scheme)) < 0.02
 
 
+def test_soundings_find_every_user_to_a_centimetre_or_two_as_in_numpy(over_samples: Document) -> None:
+    assert max(error_m(fix) for ue in UES for fix in over_samples.fixes(ue, "backprojection")) < HEARD_M
+
+
 @pytest.mark.parametrize("scheme", ["cbs", "cbs_bt"])
 @pytest.mark.parametrize("ue", UES)
 @pytest.mark.parametrize("quantity", [("range_m", 0.5), ("angle_rad", 0.005)], ids=["range", "angle"])
@@ -100,7 +106,7 @@ def test_fixes_by_power_lie_within_the_spread_over_emulated_grids(
 
 def test_latency_of_each_request_is_told(over_samples: Document) -> None:
     latency = over_samples.values["latency_ms"]
-    assert all(0 < latency[kind]["p50"] <= latency[kind]["p99"] for kind in ("configure", "measure"))
+    assert all(0 < latency[kind]["p50"] <= latency[kind]["p99"] for kind in ("configure", "measure", "capture"))
 
 
 def test_a_delay_that_nobody_calibrated_is_found_or_allowed_for(module_lab_of: LabFactory) -> None:
@@ -130,6 +136,23 @@ def test_users_are_located_by_radios_that_have_no_time_in_common(module_lab_of: 
     assert document.status == 0, document.errors
     # frames by the first burst are off by up to 100 ns, or 30 m; the bounds with an unknown delay are 1 to 8 mm
     assert max(error_m(fix) for fix in document.values["fixes"]) < 0.1
+
+
+@pytest.mark.parametrize("words", [(GNURADIO_MODULE,), ("ue_agent", "ue-2")], ids=["channel program", "UE"])
+def test_run_by_soundings_survives_the_death_of_channel_program_and_ue(
+    lab_of: LabFactory, words: tuple[str, ...]
+) -> None:
+    require_gnuradio()
+    rounds = 15
+    changes = {"controller": {"rounds": rounds, "request_deadline_s": 1.0, "rejoin_s": 30.0, "retries": 20}}
+    lab, file = samples_lab(lab_of, "gnuradio", SMALL, changes, SOUNDED)
+    process = lab.command("run", str(file), "--json")
+    wait_until(lambda: count_of(process) >= 4, "the first fixes", 60)
+    lab.kill_one(*words)
+    assert process.ended(110) == 0, process.errors
+    document = json.loads("".join(process.out))
+    assert len(document["fixes"]) == 2 * rounds
+    assert max(error_m(fix) for fix in document["fixes"]) < HEARD_M
 
 
 @pytest.mark.parametrize("words", [(GNURADIO_MODULE,), ("sdr_backend",)], ids=["channel program", "radio"])

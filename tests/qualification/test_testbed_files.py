@@ -18,6 +18,11 @@ MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
     "out of range": ({"controller": {"rounds": 0}}, r"controller\.rounds: expected .*1, got 0"),
     "unknown scheme": ({"controller": {"schemes": [{"scheme": "gps"}]}}, r'controller\.schemes\[0\].*expected .*"gps"'),
     "user nowhere": ({"controller": {"ues": ["ue-9"]}}, r"controller\.ues.*: expected .*, got .*ue-9"),
+    "numbered user nowhere": ({"controller": {"ues": ["ue-1..3"]}}, r"controller\.ues\[0\]: expected .*, got ue-3"),
+    "user elsewhere": (
+        {"emulator": {"users": {"ue-1": {"range_m": 99.0, "motion": {"kind": "random_walk", "speed_m_s": 1.0}}}}},
+        r"emulator\.users: .*user 'ue-1': random_walk: expected a place within 1 \.\. 10 m and .*, got 99 m",
+    ),
     "open to the network": (
         {"links": {"control": "tcp://0.0.0.0:5750"}},
         r'links\.control: expected a loopback address .*, got "tcp://0\.0\.0\.0:5750"',
@@ -48,6 +53,15 @@ def test_mistake_is_refused_with_file_line_column_and_path(lab_of: LabFactory, m
 
 
 SAMPLES = {"settings": "ipc:///s", "channel_port": 5754, "transmit": "ipc:///{ue}.sent", "receive": "ipc:///{ue}.heard"}
+UPLINK = {"transmit": "ipc:///{ue}.sounded", "receive": "ipc:///array"}
+LISTENING = {
+    "sdr": {**SAMPLES, "uplink": UPLINK},
+    "sdr_backend": {
+        "radio": {"driver": "zmq-iq-streams"},
+        "uplink": {"radio": {"driver": "zmq-iq", "options": {"width": 9}}},
+    },
+    "sounding": {"slots": ["ue-1"]},
+}
 MISTAKES_WITH_SAMPLES: dict[str, tuple[Mapping[str, object], str]] = {
     "exposed": (
         {"sdr": {**SAMPLES, "settings": "tcp://0.0.0.0:5753"}},
@@ -65,6 +79,22 @@ MISTAKES_WITH_SAMPLES: dict[str, tuple[Mapping[str, object], str]] = {
             "ue_agent": {"receiver": "ofdm"},
         },
         r"sdr_backend\.radio\.options\.stride: expected 960, the samples of a frame of 128 subcarriers, got 15360",
+    ),
+    "nobody sounds": (
+        {**LISTENING, "ue_agent": {"receiver": "ofdm"}},
+        r"sdr\.uplink: expected sounding, sdr_backend\.uplink and ue_agent\.sounder beside it, got not all of them",
+    ),
+    "other antennas": (
+        {**LISTENING, "ue_agent": {"receiver": "ofdm", "sounder": "ofdm"}},
+        r"sdr_backend\.uplink\.radio\.options\.width: expected 32, the elements of the uplink array, got 9",
+    ),
+    "other rounds": (
+        {**LISTENING, "ue_agent": {"receiver": "ofdm", "sounder": "ofdm", "sounder_options": {"stride": 5}}},
+        r"ue_agent\.sounder_options\.stride: expected \d+, the samples of a round of 1 slots of \d+ subcarriers, got 5",
+    ),
+    "a slot twice": (
+        {**LISTENING, "sounding": {"slots": ["ue-1", "ue-1"]}},
+        r"sounding\.slots: expected each name once, got ue-1, ue-1",
     ),
     "emulated receivers": (
         {"sdr": SAMPLES, "sdr_backend": {"radio": {"driver": "zmq-iq-streams"}}, "ue_agent": {}},

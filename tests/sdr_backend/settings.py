@@ -3,10 +3,16 @@
 import numpy as np
 
 from protocol import messages as msg
-from protocol.testbed import FrontEndLimits, default_facts
+from protocol.testbed import FrontEndLimits, SectorArray, SubcarrierGrid, Uplink, default_facts
 
 FACTS = default_facts(subcarriers=64, elements=8, uplink_subcarriers=6)
 LIMITS = FrontEndLimits(elements=8, groups=2, phase_bits=3, delay_step_s=1e-11, delay_span_s=2e-9, settle_s=0.0)
+
+#: Elements three quarters of a wavelength apart, in a sector of 120 degrees.
+UPLINK = Uplink(
+    grid=SubcarrierGrid(first_hz=28e9, spacing_hz=480e3, count=50),
+    array=SectorArray(elements=5, radius_m=0.015, half_sector_rad=np.pi / 3),
+)
 
 
 def configure(

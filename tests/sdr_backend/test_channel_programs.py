@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import numpy.typing as npt
 import pytest
 
 from deploy.children import absence, channel_command
-from protocol.config import EchoSection, SdrSection
-from sdr_backend.channel import SampleChannel
+from protocol.config import EchoSection, SdrSection, UplinkAirSection
+from sdr_backend.array_radio import ArrayRadio
+from sdr_backend.channel import ArrayChannel, SampleChannel
 from sdr_backend.driver_suite.bench import noise
+from sdr_backend.drivers import OptionValue
 from sdr_backend.radio import Samples
 from sdr_backend.zmq_iq import ZmqIq
 from sdr_backend.zmq_streams import ZmqStreams
@@ -25,11 +27,14 @@ ComplexArray = npt.NDArray[np.complex128]
 TAPS, STRIDE = 2048, 15360
 ECHO = EchoSection(delay_samples=9, gain_db=-6.0)
 UES = ("a", "b")
+ANTENNAS, UPLINK_TAPS, ROUND = 3, 146, 1000
+SOUNDER: Mapping[str, OptionValue] = {"stride": ROUND, "block": 1024, "patience_s": 1000.0}
 PATIENCE_S = 30.0
 #: Of GNU Radio's resampler, which the testbed file's `frame_delay_samples` holds.
 DELAY = -3
 #: What the testbed file allows a program to hold.
 GUARD, FLUSH = 24576, 65536
+UPLINK_FLUSH = 7168
 
 
 class Bench:
@@ -39,6 +44,10 @@ class Bench:
         endpoints = " ".join(section.transmit.replace("{ue}", ue) for ue in UES)
         self.sender = kept(ZmqStreams({"transmit": endpoints, "stride": STRIDE, "guard": GUARD, "patience_s": 1000.0}))
         self.ears = [kept(ZmqIq({"receive": section.receive.replace("{ue}", ue), "counted": STRIDE})) for ue in UES]
+        self.sounders = [kept(ZmqStreams({"transmit": sounder(section, ue), **SOUNDER})) for ue in UES]
+        assert section.uplink is not None
+        options: dict[str, OptionValue] = {"receive": section.uplink.receive, "counted": ROUND, "width": ANTENNAS}
+        self.array = kept(ArrayRadio(ZmqIq(options), ANTENNAS))
         self.process = process
         self._calls = ServerProxy(f"http://127.0.0.1:{section.channel_port}")
         self.echoes = np.zeros(1 + ECHO.delay_samples, dtype=np.complex64)
@@ -62,6 +71,19 @@ class Bench:
             self._calls.change(session, blobs, dict.fromkeys(UES, noise_rms), offset, Binary(self.echoes.tobytes()))
         )
 
+    def change_uplink(self, rows: Mapping[str, ComplexArray], *, noise_rms: float = 0.0, offset: float = 0.0) -> str:
+        blobs: dict[str, Any] = {ue: Binary(taps.astype(np.complex64).tobytes()) for ue, taps in rows.items()}
+        return str(self._calls.change_uplink(blobs, noise_rms, offset))
+
+    def heard_by_array(self, count: int) -> Samples:
+        """So many samples of each antenna without a gap, ``(antenna, sample)``."""
+        parts: list[Samples] = []
+        until_s = time.monotonic() + PATIENCE_S
+        while sum(part.shape[1] for part in parts) < count:
+            assert time.monotonic() < until_s
+            parts.append(self.array.receive(count, 0.2).samples)
+        return np.concatenate(parts, axis=1)[:, :count]
+
     def heard(self, count: int, ear: int = 0) -> Samples:
         """So many samples without a gap, and none lost before them."""
         parts: list[Samples] = []
@@ -72,6 +94,11 @@ class Bench:
             assert block.overrun == 0
             parts.append(block.samples)
         return np.concatenate(parts)[:count]
+
+
+def sounder(section: SdrSection, ue: str) -> str:
+    assert section.uplink is not None
+    return section.uplink.transmit.replace("{ue}", ue)
 
 
 def place_of(heard: Samples) -> int:
@@ -89,10 +116,14 @@ def bench_of(program: str, folder: Path, port: int) -> Iterator[Bench]:
         transmit=f"ipc://{folder}/{{ue}}.sent",
         receive=f"ipc://{folder}/{{ue}}.heard",
         echoes=(ECHO,),
+        uplink=UplinkAirSection(transmit=f"ipc://{folder}/{{ue}}.sounded", receive=f"ipc://{folder}/array"),
     )
+    words = ["--array", f"ipc://{folder}/array", "--antennas", str(ANTENNAS), "--uplink-taps", str(UPLINK_TAPS)]
+    for ue in UES:
+        words += ["--sounder", ue, sounder(section, ue)]
     if (reason := absence(section)) is not None:
         pytest.skip(reason)
-    process = subprocess.Popen(channel_command(section, TAPS, UES), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(channel_command(section, TAPS, UES, tuple(words)), stdout=subprocess.PIPE, text=True)
     try:
         with ExitStack() as stack:
             yield Bench(section, Keep(stack), process)
@@ -188,6 +219,44 @@ def test_a_ue_that_does_not_read_holds_up_nobody_and_little_is_held_for_it(bench
     while time.monotonic() < until_s:
         time.sleep(0.05)
     assert bench.sender.transmitted - bench.ears[0].received <= FLUSH
+
+
+def array_taps(seed: int) -> dict[str, ComplexArray]:
+    """Of each UE to each antenna, ``(antenna, tap)``."""
+    parts = np.random.default_rng(seed).standard_normal((len(UES), ANTENNAS, UPLINK_TAPS, 2)) / 20
+    return dict(zip(UES, parts.view(np.complex128)[..., 0], strict=True))
+
+
+def test_an_array_hears_the_sum_of_all_ues_behind_filters_of_each_antenna_and_a_carrier(bench: Bench) -> None:
+    offset = 0.05 / 100
+    bench.change_uplink(array_taps(6), offset=offset)
+    bench.heard_by_array(ROUND)  # streams that nobody has read yet would skip some
+    at = (max(radio.transmitted for radio in bench.sounders) // ROUND + 2) * ROUND
+    sent = {ue: noise(seed, 3000) for seed, ue in enumerate(UES, 7)}
+    for radio, samples in zip(bench.sounders, sent.values(), strict=True):
+        radio.transmit(samples, at)
+    heard = bench.heard_by_array(at + 3 * ROUND)
+    reference = ArrayChannel(UES, ANTENNAS, UPLINK_TAPS, 1)
+    reference.change(array_taps(6), 0.0, offset)
+    before = np.zeros(at - ROUND, np.complex64)
+    whole = reference.passed({ue: np.concatenate([before, part, before[:ROUND]]) for ue, part in sent.items()}).T
+    turn = np.vdot(whole, heard)  # the phase at the first sample is nobody's
+    # an oscillator of fixed-point phase, 1e-6 of a turn in thousands of samples, of sums up to 5
+    np.testing.assert_allclose(heard, whole * turn / abs(turn), rtol=0, atol=1e-4)
+
+
+def test_noise_of_antennas_has_its_power_and_little_is_held_for_an_array_that_does_not_read(bench: Bench) -> None:
+    bench.change_uplink({}, noise_rms=0.3)
+    bench.heard_by_array(UPLINK_FLUSH)
+    heard = bench.heard_by_array(20_000)
+    share = heard @ heard.conj().T / heard.shape[1]
+    # as for one UE's; that of each antenna has nothing to do with the others'
+    np.testing.assert_allclose(share, 0.09 * np.eye(ANTENNAS), rtol=0, atol=0.09 * 10 / np.sqrt(heard.shape[1]))
+    until_s = time.monotonic() + 0.5
+    while time.monotonic() < until_s:
+        time.sleep(0.05)
+    read = UPLINK_FLUSH + 20_000
+    assert max(sounder.transmitted for sounder in bench.sounders) - read <= UPLINK_FLUSH
 
 
 def test_another_transmitter_makes_the_program_begin_anew_with_empty_streams(bench: Bench) -> None:

@@ -60,6 +60,16 @@ def command(file: Path) -> list[str]:
             "sdr_backend: {radio: {driver: file, options: {receive: absent}}, front_end: {driver: ideal}}",
             "absent.sigmf-meta: No such file",
         ),
+        (
+            "sdr_backend: {radio: {driver: zmq-iq, options: {receive: 'ipc://absent'}}, uplink: {radio: {driver: zmq-iq}}}",
+            r":\d+: sdr_backend\.uplink: expected a section sounding that says who sounds when, got none",
+        ),
+        (
+            "sdr_backend: {radio: {driver: zmq-iq, options: {receive: 'ipc://absent'}}, "
+            "uplink: {radio: {driver: zmq-iq, options: {receive: 'ipc://a'}}, calibration: {gain_db: [1.0, 2.0]}}}\n"
+            "sounding: {slots: [ue-1]}",
+            r"sdr_backend\.uplink: gain_db: expected none or one of each of \d+ antennas, got 2",
+        ),
     ],
 )
 def test_section_that_makes_no_radio_ends_the_process_with_status_2_and_the_reason(

@@ -7,7 +7,7 @@ import pytest
 
 from protocol import messages as msg
 from sdr_backend.front_end import PilotSetting
-from sdr_backend.server import REMEMBERED_ANSWERS, Apply, RadioServer
+from sdr_backend.server import REMEMBERED_ANSWERS, Apply, Hear, RadioServer
 from tests.sdr_backend.settings import FACTS, LIMITS, configure
 
 
@@ -129,6 +129,60 @@ def test_capture_is_declined_since_there_is_no_uplink_receiver(server: RadioServ
     assert isinstance(declined, msg.Declined)
     assert declined.clause == "6.4"
     assert server.hear(msg.Capture(epoch=1, ue="ue-1")) is declined
+
+
+SNAPSHOT = np.full((392, 6), 0.5 + 2j)
+
+
+@pytest.fixture
+def hearing() -> RadioServer:
+    return RadioServer(FACTS, LIMITS, ("ue-1", "ue-2"))
+
+
+def to_hear(server: RadioServer, epoch: int) -> Hear:
+    command = server.hear(msg.Capture(epoch=epoch, ue="ue-2"))
+    assert command == Hear(epoch=epoch, ue="ue-2")
+    assert isinstance(command, Hear)
+    return command
+
+
+@pytest.mark.clause("6.4")
+def test_capture_is_answered_with_what_was_heard_as_often_as_it_was_asked_for(hearing: RadioServer) -> None:
+    command = to_hear(hearing, 3)
+    assert hearing.hear(msg.Capture(epoch=3, ue="ue-2")) is None
+    first, second = hearing.heard(command, SNAPSHOT)
+    assert isinstance(first, msg.Snapshot)
+    assert first.epoch == 3
+    assert first.samples.dtype == np.complex64
+    np.testing.assert_array_equal(first.samples, SNAPSHOT)
+    assert hearing.hear(msg.Capture(epoch=3, ue="ue-2")) is first is second
+
+
+@pytest.mark.clause("6.4")
+def test_capture_of_a_ue_that_does_not_sound_or_is_not_heard_is_declined(hearing: RadioServer) -> None:
+    unknown = hearing.hear(msg.Capture(epoch=1, ue="ue-3"))
+    (unheard,) = hearing.heard(to_hear(hearing, 2), "heard nothing")
+    assert isinstance(unknown, msg.Declined)
+    assert isinstance(unheard, msg.Declined)
+    assert (unknown.clause, unheard.clause, unheard.text) == ("6.4", "6.4", "heard nothing")
+    assert "ue-1, ue-2" in unknown.text
+    assert "ue-3" in unknown.text
+
+
+@pytest.mark.clause("5.1")
+def test_sounding_that_the_session_before_asked_for_is_not_answered(hearing: RadioServer) -> None:
+    command = to_hear(hearing, 1)
+    hearing.reset()
+    to_hear(hearing, 1)
+    assert hearing.heard(command, SNAPSHOT) == []
+
+
+@pytest.mark.clause("6.4")
+def test_setting_that_settles_and_sounding_that_is_heard_do_not_wait_for_each_other(hearing: RadioServer) -> None:
+    setting = to_apply(hearing, configure(1))
+    sounding = to_hear(hearing, 2)
+    assert len(hearing.heard(sounding, SNAPSHOT)) == 1
+    assert len(hearing.applied(setting, setting.pilots)) == 1
 
 
 def test_pilots_put_together_are_the_setting_that_was_asked_for(server: RadioServer) -> None:
