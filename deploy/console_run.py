@@ -52,9 +52,10 @@ async def run_with_console(testbed: CheckedTestbed, directory: Path, port: int) 
         file = Path(private) / "testbed.yaml"
         file.write_text(resolved(moved(testbed.loaded, Path(private), events)), encoding="utf-8")
         async with _console(file, port) as wishes:
-            status = STOPPED
             while True:
-                status = await _one_run(testbed, directory, events, wishes)
+                status, interrupted = await _one_run(testbed, directory, events, wishes)
+                if interrupted:
+                    return status
                 sys.stderr.write("the run is over; the console shows it until Ctrl-C\n")
                 try:
                     await wishes.start.wait()
@@ -64,7 +65,9 @@ async def run_with_console(testbed: CheckedTestbed, directory: Path, port: int) 
                 directory = directory.parent / f"{stamp}-{testbed.loaded.file.name}"
 
 
-async def _one_run(testbed: CheckedTestbed, directory: Path, events: str, wishes: Wishes) -> int:
+async def _one_run(testbed: CheckedTestbed, directory: Path, events: str, wishes: Wishes) -> tuple[int, bool]:
+    """Return the exit status, and whether we were told to end; the result of what was found is printed all the same."""
+    interrupted = False
     wishes.start.clear()
     wishes.stop.clear()
     with told(testbed) as what:
@@ -72,13 +75,15 @@ async def _one_run(testbed: CheckedTestbed, directory: Path, events: str, wishes
         stopping = asyncio.create_task(wishes.stop.wait(), name="stop")
         try:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            stopped = not running.done()
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-    return printed_status(testbed, directory, what, STOPPED if stopped else running.result(), as_json=False)
+        except asyncio.CancelledError:
+            interrupted = True
+        stopping.cancel()
+        stopped = not running.done()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    status = STOPPED if stopped else running.result()
+    return printed_status(testbed, directory, what, status, as_json=False), interrupted
 
 
 @asynccontextmanager

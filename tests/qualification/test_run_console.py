@@ -56,6 +56,7 @@ def test_a_run_is_stopped_from_the_browser_and_another_begun_which_is_shown_as_i
     asyncio.run(watch(process))
     process.signal(signal.SIGINT)
     assert process.ended() == 130
+    assert "".join(process.out).count("Wire: request to answer") == 2  # the result of either run
     first, second = sorted(path for path in tmp_path.iterdir() if (path / "run.json").exists())
     for run in (first, second):  # both were ended in order
         assert "stop" in open_run(run).document

@@ -3,6 +3,7 @@ import { css, schemeColour, schemeMark } from "./colours.js";
 import { fixed, joined, metres } from "./format.js";
 import { fullCanvas, Panel } from "./panel.js";
 
+const OLD_S = 1;
 const SIGMAS_95 = 2.4477; // a plane normal distribution lies within this many standard deviations in 95 of 100 cases
 
 export function create(context) {
@@ -14,6 +15,7 @@ export function create(context) {
     const { run, fixes, tracks } = context.store;
     if (!run) return;
     const marks = context.schemes().map((scheme) => ({ colour: schemeColour(scheme), name: scheme }));
+    if (tracks?.tracks.length) marks.push({ colour: css("--track"), name: "track, 1 s ahead" });
     if (tracks?.truth.length) marks.push({ name: "+ truth" });
     if (run.scatterers.length) marks.push({ name: "✳ scatterer" });
     panel.setLegend(marks);
@@ -67,12 +69,15 @@ function draw(c, width, height, view, context, { plain = false } = {}) {
   sector(c, run, at, view.scale);
   for (const point of run.scatterers) scatterer(c, at(point));
   for (const { trail } of tracks?.truth ?? []) line(c, trail.map(at), css("--truth"), 0.55, []);
-  for (const { trail } of tracks?.tracks ?? []) line(c, trail.map(at), css("--accent"), 1, []);
+  for (const { trail } of tracks?.tracks ?? []) line(c, trail.map(at), css("--track"), 0.85, []);
+  const moved = tracks?.tracks.length > 0; // where users move, a fix of a while ago is not where they are
   for (const fix of fixes?.fixes ?? []) {
     const chosen = fix.ue === context.user;
+    c.globalAlpha = moved && fix.time_s < context.status.time_s - OLD_S ? 0.2 : 1;
     if (fix.covariance) ellipse(c, at(fix.point), fix.covariance, view.scale, schemeColour(fix.scheme));
     mark(c, at(fix.point), fix.scheme, chosen, fix.integrity === "suspect");
   }
+  c.globalAlpha = 1;
   for (const track of tracks?.tracks ?? []) tracked(c, at, track, view.scale);
   for (const { point } of tracks?.truth ?? []) cross(c, at(point));
   const focus = context.focus;
@@ -156,9 +161,7 @@ function ring(c, [x, y]) {
 function mark(c, [x, y], scheme, chosen, suspect) {
   c.beginPath(); schemeMark(scheme)(c, x, y, chosen ? 4.6 : 3.2);
   c.fillStyle = c.strokeStyle = schemeColour(scheme);
-  c.globalAlpha = chosen ? 1 : 0.75;
   if (suspect) { c.lineWidth = 1.6; c.stroke(); } else c.fill();
-  c.globalAlpha = 1;
 }
 
 function ellipse(c, [x, y], [xx, xy, yy], scale, colour) {
@@ -166,14 +169,15 @@ function ellipse(c, [x, y], [xx, xy, yy], scale, colour) {
   const radii = [mean + half, Math.max(mean - half, 0)].map((variance) => SIGMAS_95 * Math.sqrt(variance) * scale);
   if (!(radii[0] > 1) || radii[0] > 20000) return;
   c.beginPath(); c.ellipse(x, y, radii[0], Math.max(radii[1], 0.5), Math.atan2(2 * xy, xx - yy) / 2 - Math.PI / 2, 0, 7);
-  c.globalAlpha = 0.12; c.fillStyle = colour; c.fill(); c.globalAlpha = 1;
+  const alpha = c.globalAlpha;
+  c.globalAlpha = 0.12 * alpha; c.fillStyle = colour; c.fill(); c.globalAlpha = alpha;
   c.strokeStyle = colour; c.lineWidth = 1.1; c.stroke();
 }
 
 function tracked(c, at, track, scale) {
   const point = at(track.point);
-  if (track.covariance) ellipse(c, point, track.covariance, scale, css("--accent"));
-  c.fillStyle = c.strokeStyle = css("--accent"); c.lineWidth = 2;
+  if (track.covariance) ellipse(c, point, track.covariance, scale, css("--track"));
+  c.fillStyle = c.strokeStyle = css("--track"); c.lineWidth = 2;
   c.beginPath(); c.arc(...point, 5, 0, 7); c.fill();
   if (track.velocity) stroke(c, [point, at([track.point[0] + track.velocity[0], track.point[1] + track.velocity[1]])]);
 }
