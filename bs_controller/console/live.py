@@ -13,7 +13,7 @@ from typing import Any
 from bs_controller.console.about import about_from_config
 from bs_controller.console.board import Board
 from bs_controller.console.state import ConsoleState
-from bs_controller.recorded import RecordingError
+from bs_controller.recorded import RecordingError, document_of
 from bs_controller.streamed import stream_run
 from protocol.config import ConfigError
 from protocol.events import MAX_FRAME_BYTES, Announcement, Event, EventFormatError, Told, event_from_frames
@@ -107,8 +107,10 @@ class LiveFeed:
         if known == self._run:
             return
         about = about_from_config(run.config, run.start, run.directory)
-        state = ConsoleState(about, TruthTail(Path(run.directory) / "truth.jsonl"))
-        self._run, self._number = known, _caught_up(Path(run.directory), state)
+        directory = Path(run.directory)
+        here = _is_here(directory, run.start)
+        state = ConsoleState(about, TruthTail(directory / "truth.jsonl") if here else _unknown)
+        self._run, self._number = known, _caught_up(directory, state) if here else 0
         if self._number == 0:  # no journal within reach
             self._number = number
             for record in run.peers:
@@ -118,6 +120,19 @@ class LiveFeed:
     def _miss(self, events: int) -> None:
         if events > 0 and self._board.state is not None:
             self._board.state.note_lost(events)
+
+
+def _unknown(_ue: str, _epoch: int) -> None:
+    """Know of no truth."""
+
+
+def _is_here(directory: Path, start: Mapping[str, object]) -> bool:
+    """Return whether the run directory that was announced is one of this machine, and not another of the same name."""
+    try:
+        found = document_of(directory).get("start")
+    except RecordingError:
+        return False
+    return isinstance(found, dict) and found.get("started_utc") == start.get("started_utc")
 
 
 def _caught_up(directory: Path, state: ConsoleState) -> int:

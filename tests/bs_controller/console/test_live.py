@@ -158,3 +158,21 @@ def test_truth_is_read_as_it_is_written_whole_lines_alone(tmp_path: Path, monkey
     assert (tail("ue-1", 1), tail("ue-1", 2)) == ((6.0, 0.1), None)
     path.write_bytes(first + second)
     assert tail("ue-1", 2) == (7.0, 0.1)
+
+
+def test_a_folder_of_the_same_name_that_holds_another_run_is_not_read(run: Path, tmp_path: Path) -> None:
+    document = (run / "run.json").read_text()
+    started = open_run(run).document["start"]["started_utc"]  # type: ignore[index]
+
+    async def watch() -> int:
+        with watching(f"ipc://{tmp_path}/events") as (board, teller):
+            teller.about(run, config_text_of(run))
+            (run / "run.json").write_text(document.replace(started, "1999-01-01T00:00:00"))
+            await until(lambda: board.state, partial(announced, teller, [0.0]))
+            assert board.state is not None
+            return board.state.records
+
+    try:
+        assert asyncio.run(watch()) == 0
+    finally:
+        (run / "run.json").write_text(document)
