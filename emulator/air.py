@@ -58,12 +58,12 @@ class _Request:
 class _Direction:
     """The last request about downlink or uplink; what it makes of the scene is computed once.
 
-    `bring` gives the channel program what a request makes of the scene, and returns the name of the program's start.
+    `computed` does so and returns a call that gives it to the channel program and returns the name of the program's start.
     """
 
-    def __init__(self, bring: Callable[[_Request], Callable[[], str]]) -> None:
+    def __init__(self, computed: Callable[[_Request], Callable[[], str]]) -> None:
         self.last: _Request | None = None
-        self._bring = bring
+        self._computed = computed
         self._bound: tuple[_Request, Callable[[], str]] | None = None
         self._in_force: tuple[str, _Request] | None = None
 
@@ -78,7 +78,7 @@ class _Direction:
     def bring(self, request: _Request) -> None:
         """Have the program hold a request; blocks."""
         if self._bound is None or self._bound[0] is not request:
-            self._bound = request, self._bring(request)
+            self._bound = request, self._computed(request)
         self._in_force = self._bound[1](), request
 
 
