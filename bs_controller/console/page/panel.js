@@ -43,6 +43,9 @@ export class Panel {
   sayNothing(why) {
     this.nothing.textContent = why ?? "";
     this.nothing.hidden = !why;
+    if (!why) return;
+    this.readout.textContent = "";
+    this.setLegend([]);
   }
 
   setLegend(entries) {
