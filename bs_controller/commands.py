@@ -1,7 +1,7 @@
 """What the rules of a run tell its shell to do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bs_controller.answers import Samples
 from bs_controller.records import Record
@@ -29,10 +29,19 @@ class Advance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """Command: write this record, and these samples with it, to the run directory."""
+    """Command: write this record, and these samples with it, to the run directory.
+
+    `told` are samples that are not to be written, but that a console may be shown.
+    """
 
     record: Record
     samples: Mapping[str, Samples]
+    told: Mapping[str, Samples] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: Record, samples: Mapping[str, Samples], *, recorded: bool) -> "Keep":
+        """Return the command for samples that are recorded, or only told."""
+        return cls(record=record, samples=samples) if recorded else cls(record=record, samples={}, told=samples)
 
 
 Command = Send | Advance | Keep

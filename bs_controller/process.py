@@ -22,6 +22,7 @@ from bs_controller.records import Record
 from bs_controller.run import Run, names_by_role
 from bs_controller.schemes import scheme_from_options
 from bs_controller.sweeps import Scheme
+from bs_controller.telling import Teller
 from protocol.config import LoadedTestbed, facts, resolved
 from protocol.hub import Admission
 from protocol.keys import CONTROLLER, RADIO, server_keys
@@ -48,19 +49,23 @@ class _Ledger:
 
     recorder: Recorder
     on_record: OnRecord
-    pending: dict[int, tuple[Record, float]] = field(default_factory=dict)  # and since when
+    teller: Teller | None = None
+    pending: dict[int, tuple[Keep, float]] = field(default_factory=dict)  # and since when
     _next: int = 0
     _failed: bool = False
 
     def append(self, command: Keep) -> None:
         number, self._next = self._next, self._next + 1
-        self.pending[number] = command.record, time.monotonic()
+        kept = command if self.teller is not None else Keep(record=command.record, samples={})
+        self.pending[number] = kept, time.monotonic()
         if not self.recorder.append(command.record, command.samples, partial(self._tell, number, True)):
             self._tell(number, False)
 
     def _tell(self, number: int, recorded: bool) -> None:
-        record, _ = self.pending.pop(number)
-        self.on_record(record, recorded)
+        command, _ = self.pending.pop(number)
+        self.on_record(command.record, recorded)
+        if self.teller is not None:
+            self.teller.tell(number + 1, command, recorded)  # the header is number 0
 
     def lag_s(self, now_s: float) -> float:
         """Return the age of the oldest record that is not on disk."""
@@ -99,18 +104,25 @@ class ControllerProcess:
         self._busy = self._prepared = False
         control = loaded.file.links.control
         self._hub = HubLink(control, admission, self._on_event, keys=server_keys(loaded, control, CONTROLLER, Role))
+        teller: Teller | None = None
         try:  # only now: a controller that cannot bind leaves its run directory as it was
+            if (events := loaded.file.links.events) is not None:
+                teller = Teller(events)
             run_directory = RunDirectory.create(
                 directory,
                 config_text=resolved(loaded),
                 start=_start(loaded),
                 calibration_text=None if calibration is None else calibration.calibration.text(),
             )
-        except RecordingError:
-            self._hub.close("nothing can be recorded")
+        except (OSError, RecordingError):
+            self._hub.close("nothing can be told" if teller is None else "nothing can be recorded")
+            if teller is not None:
+                teller.close()
             raise
+        if teller is not None:
+            teller.about(run_directory.path, resolved(loaded))
         recorder = Recorder(run_directory, call_soon=self._loop.call_soon_threadsafe, on_failure=self._recording_failed)
-        self._ledger = _Ledger(recorder, on_record)
+        self._ledger = _Ledger(recorder, on_record, teller)
         self._watch = CalibrationWatch(calibration, self._keep)
         self._watch.begin()
         self._metrics = metrics
@@ -169,6 +181,8 @@ class ControllerProcess:
         await asyncio.sleep(0)  # the last acknowledgements were handed to the loop
         if self._ledger.recorder.failure is not None:
             self._ledger.failed(self._ledger.recorder.failure)
+        if self._ledger.teller is not None:
+            self._ledger.teller.close()
 
     def counters(self) -> dict[str, int]:
         """Return what went wrong and how often; the names of the README."""
@@ -219,6 +233,8 @@ class ControllerProcess:
             now_s = time.monotonic()
             self._run.tick(now_s)
             self._carry_out()
+            if self._ledger.teller is not None:
+                self._ledger.teller.announce(now_s)
             if now_s - reminded_s > REMIND_S:
                 reminded_s = now_s
                 self._remind()

@@ -291,7 +291,7 @@ class Run:
         del air.waiting[ue]
         job.answered(air.epoch, air.sent_s, now_s)
         record = records.answer_record(job, air.epoch, answer, 1e3 * (now_s - air.sent_s))
-        self._keep(record, now_s, samples if self._section.record_samples else {})
+        self._keep(record, now_s, samples)
         self._advance(job, answer)
         self._end_if_answered()
 
@@ -388,7 +388,7 @@ class Run:
 
     def _keep(self, record: Record, now_s: float, samples: Mapping[str, Samples] | None = None) -> None:
         record["time_s"] = round(now_s - self._began_s, 6)
-        self._commands.append(Keep(record=record, samples=samples or {}))
+        self._commands.append(Keep.of(record, samples or {}, recorded=self._section.record_samples))
 
 
 def _same(left: Sweep | Sounding | None, right: Sweep | Sounding | None) -> bool:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bs_controller.console.defaults import DEFAULT_PORT
 from deploy.cli_bench import bench
 from deploy.cli_calibrate import calibrate
 from deploy.cli_conform import conform
+from deploy.cli_console import ConsolePort, report
+from deploy.cli_console import console as console_command
 from deploy.cli_keys import keys
 from deploy.cli_recordings import export, replay
 from deploy.cli_samples import air, channel, require_program
@@ -47,6 +50,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 def run(
     file: TestbedPath,
     run_dir: RunDirectory = None,
+    *,
     json: AsJson = False,
     continuous: Annotated[
         bool, typer.Option("--continuous", help="Locate users again and again, and track them, until stopped.")
@@ -54,10 +58,15 @@ def run(
     seconds: Annotated[
         float | None, typer.Option("--seconds", metavar="S", min=1.0, help="With tracks: how long.", show_default=False)
     ] = None,
+    console: Annotated[
+        bool, typer.Option("--console", help="Show it in a browser as well; the page stays when the run is over.")
+    ] = False,
+    port: ConsolePort = DEFAULT_PORT,
 ) -> None:
     """Run emulator, UE agents and controller on this machine until every user is located.
 
     With --continuous, or controller.track in the file, users are tracked until the run is stopped or its time is over.
+    With --console it prints the address of a page that shows the run and can stop it and begin another; Ctrl-C ends both.
     Exit status: 0 if every user got a fix from every scheme (of tracked users: in 9 of 10 rounds), 1 if not, 2 if the file
     is wrong, 130 if stopped.
     """
@@ -68,6 +77,10 @@ def run(
     require_program(testbed)
     directory = _run_directory(run_dir, testbed.loaded.file.name)
     set_up_logging("launcher", directory, quiet=True)
+    if console:
+        if json:
+            raise typer.BadParameter("expected --console or --json, got both")
+        raise typer.Exit(_run_with_console(testbed, directory, port))
     _carry_out(
         testbed,
         directory,
@@ -216,6 +229,8 @@ app.command(
 app.command(epilog="Example: nftestbed bench --only sweep_synthesis --json")(bench)
 app.command(epilog="Example: nftestbed train convnext-element --minutes 60 --out models")(train)
 app.command(epilog="Example: nftestbed conform ue --case 'ue/session/*' --html report.html")(conform)
+app.command(name="console", epilog="Example: nftestbed console runs/today")(console_command)
+app.command(epilog="Example: nftestbed report runs/today --out today.html")(report)
 app.command(epilog="Example: nftestbed replay runs/today --scheme likelihood --json")(replay)
 app.command(epilog="Example: nftestbed export runs/today --format parquet --out today")(export)
 app.command(epilog="Example: nftestbed card models/convnext-element.onnx --users 500")(card)
@@ -249,70 +264,22 @@ def _carry_out(
     as_json: bool,
 ) -> None:
     """Do the work under a progress display, print its result, and exit with its status."""
-    from rich.console import Console  # noqa: PLC0415
+    from deploy.outcome import printed_status, told  # noqa: PLC0415
 
-    from deploy.progress import display  # noqa: PLC0415
-
-    records: list[tuple[Mapping[str, object], bool]] = []
-    tracked = testbed.controller.track is not None
-    found = False
-    with display(testbed.controller.ues, testbed.fixes_per_ue, Console(stderr=True), tracked=tracked) as shown:
-
-        def on_record(record: "Mapping[str, object]", recorded: bool) -> None:
-            nonlocal found
-            found = found or record["kind"] == "fix"
-            if not tracked:  # tracks are read again from disk: their records would fill the memory
-                records.append((record, recorded))
-            shown.show(record)
-
-        status = work(on_record)
-    if status in {0, 1} or found:
-        complete = (
-            _report_tracks(testbed, directory, as_json=as_json)
-            if tracked
-            else _report(testbed, directory, records, as_json=as_json)
-        )
-        status = status if status != 0 or complete else 1
-    raise typer.Exit(status)
+    with told(testbed) as what:
+        status = work(what)
+    raise typer.Exit(printed_status(testbed, directory, what, status, as_json=as_json))
 
 
-def _report(
-    testbed: "CheckedTestbed",
-    directory: Path,
-    records: "list[tuple[Mapping[str, object], bool]]",
-    *,
-    as_json: bool,
-) -> bool:
-    """Print the result of a run; return whether it is what was asked for."""
-    from deploy.output import output_console, print_json  # noqa: PLC0415
-    from deploy.results import print_result, result_from_records  # noqa: PLC0415
-    from deploy.truth import truth_records  # noqa: PLC0415
-    from protocol.versions import versions  # noqa: PLC0415
+def _run_with_console(testbed: "CheckedTestbed", directory: Path, port: int) -> int:
+    from deploy.console_run import ConsoleMissingError, run_with_console  # noqa: PLC0415
+    from protocol.shell import run_until_stopped  # noqa: PLC0415
 
-    result = result_from_records(
-        str(directory.resolve()), records, truth_records(directory), versions(), testbed.expected_fixes
-    )
-    if as_json:
-        print_json(result)
-    else:
-        print_result(result, output_console())
-    return result.complete
-
-
-def _report_tracks(testbed: "CheckedTestbed", directory: Path, *, as_json: bool) -> bool:
-    """Print the result of a continuous run; return whether it is what was asked for."""
-    from bs_controller.streamed import stream_run  # noqa: PLC0415
-    from deploy.output import output_console, print_json  # noqa: PLC0415
-    from deploy.tracking_results import print_tracking, tracking_result  # noqa: PLC0415
-    from protocol.versions import versions  # noqa: PLC0415
-
-    run = stream_run(directory)
-    result = tracking_result(str(directory.resolve()), run.records(), run.truth(), versions(), testbed.wanted)
-    if as_json:
-        print_json(result)
-    else:
-        print_tracking(result, output_console())
-    return result.complete
+    try:
+        return run_until_stopped(run_with_console(testbed, directory, port), stopped=130)
+    except ConsoleMissingError as error:
+        typer.echo(str(error), err=True)
+        return 2
 
 
 def _end(number: int, _frame: object) -> None:

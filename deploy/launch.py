@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -34,11 +34,16 @@ MAX_RESTARTS = 3
 GRACE_S = 1.5
 
 
-async def run_testbed(testbed: CheckedTestbed, run_directory: Path, on_record: OnRecord) -> int:
-    """Run a testbed from start to end and return the controller's exit status; cancellation ends every process."""
+async def run_testbed(
+    testbed: CheckedTestbed, run_directory: Path, on_record: OnRecord, *, events: str | None = None
+) -> int:
+    """Run a testbed from start to end and return the controller's exit status; cancellation ends every process.
+
+    At `events` the controller tells consoles what it records.
+    """
     with tempfile.TemporaryDirectory(prefix="nftestbed-") as private:  # mode 0700
         file = Path(private) / "testbed.yaml"
-        loaded = _moved(testbed.loaded, Path(private))
+        loaded = moved(testbed.loaded, Path(private), events)
         file.write_text(resolved(loaded), encoding="utf-8")
         common = (str(file), "--run-dir", str(run_directory), "--quiet")
         peers = [Child.of_module("emulator", "emulator", *common)]
@@ -56,9 +61,9 @@ async def run_testbed(testbed: CheckedTestbed, run_directory: Path, on_record: O
                     task.cancel()
 
 
-def _moved(loaded: LoadedTestbed, private: Path) -> LoadedTestbed:
-    """Return the testbed as it can be read in another directory, with private links there."""
-    links = LinksSection(control=f"ipc://{private}/control", air=f"ipc://{private}/air")
+def moved(loaded: LoadedTestbed, private: Path, events: str | None) -> LoadedTestbed:
+    """Return the testbed as it can be read in another directory, with private links there, and events, if any, where told."""
+    links = LinksSection(control=f"ipc://{private}/control", air=f"ipc://{private}/air", events=events)
     emulator = with_absolute_tracks(loaded.file.emulator, loaded.path.parent)
     file = msgspec.structs.replace(with_absolute_calibration(loaded).file, links=links, emulator=emulator)
     if file.sdr is not None:
@@ -68,7 +73,7 @@ def _moved(loaded: LoadedTestbed, private: Path) -> LoadedTestbed:
 
 async def _controller(common: tuple[str, ...], on_record: OnRecord) -> int:
     child = Child.of_module("controller", "bs_controller", *common)
-    async with _started(child, stdout=asyncio.subprocess.PIPE) as process:
+    async with started(child, stdout=asyncio.subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         async for line in process.stdout:
             record = json.loads(line)
@@ -84,7 +89,7 @@ async def _controller(common: tuple[str, ...], on_record: OnRecord) -> int:
 async def _keep_alive(child: Child) -> None:
     """Start a peer again when it was killed; a peer that gave up by itself would do so again."""
     for _ in range(MAX_RESTARTS + 1):
-        async with _started(child, stdout=asyncio.subprocess.DEVNULL) as process:
+        async with started(child, stdout=asyncio.subprocess.DEVNULL) as process:
             status = await process.wait()
         if status >= 0:
             logger.error("%s ended by itself with status %d", child.name, status)
@@ -94,14 +99,16 @@ async def _keep_alive(child: Child) -> None:
 
 
 @asynccontextmanager
-async def _started(child: Child, *, stdout: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def started(
+    child: Child, *, stdout: int, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start a process; its standard error is passed on line by line; leaving ends it."""
     process = await asyncio.create_subprocess_exec(
         *child.command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
-        env={**ONE_THREAD, **os.environ, SUPERVISED: str(os.getpid())},
+        env={**ONE_THREAD, **os.environ, **(environment or {}), SUPERVISED: str(os.getpid())},
         start_new_session=True,  # Ctrl-C reaches the launcher alone, which then ends the others in order
         limit=1 << 20,
     )

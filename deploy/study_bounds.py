@@ -11,34 +11,15 @@ from bs_controller.beams import setting_from_focus
 from bs_controller.bounds import (
     Bound,
     MeasuredSweep,
-    Response,
     Unknown,
     UnobservableError,
     downlink_bound,
     uplink_bound,
 )
-from bs_controller.grouped_response import GroupedResponse
-from bs_controller.response import DownlinkResponse
-from bs_controller.schemes import LikelihoodOptions, NetworkOptions, SchemeOptions
+from bs_controller.scheme_bounds import PlannedResponses
 from bs_controller.sweeps import Sounding, Sweep
 from deploy.simulation import Heard, User
-from protocol.testbed import Setting, TestbedFacts
-
-
-def unknown_of(options: SchemeOptions) -> Unknown:
-    """Return what a scheme's bound takes as unknown: its own model's, and for schemes without one a gain per sweep.
-
-    Schemes that report a peak or a group know far less. Against the `coherent` bound of their own sweeps all schemes
-    compare: it says what those sweeps would have been good for. A network that is told of clocks that are off has one
-    delay for all sweeps unknown, as the model `unsynchronised_together` has; a bound has no prior for it.
-    """
-    match options:
-        case LikelihoodOptions():
-            return Unknown(options.model)
-        case NetworkOptions() if options.timing_rms_s > 0:
-            return Unknown("unsynchronised_together")
-        case _:
-            return Unknown.GAIN
+from protocol.testbed import TestbedFacts
 
 
 class BoundModel:
@@ -46,8 +27,7 @@ class BoundModel:
 
     def __init__(self, facts: TestbedFacts) -> None:
         self._facts = facts
-        self._single: DownlinkResponse | None = None
-        self._grouped: dict[int, GroupedResponse] = {}
+        self._responses = PlannedResponses(facts)
 
     def bound(self, heard: Sequence[Heard], user: User, unknown: Unknown) -> Bound | None:
         """Return the bound of all that a user heard; of one sounding, where there is one.
@@ -83,18 +63,11 @@ class BoundModel:
 
     def _of_sweeps(self, heard: Sequence[Heard], user: User, unknown: Unknown, powers_w: Sequence[float]) -> Bound:
         sweeps = [
-            MeasuredSweep(response=self._response(setting_from_focus(one.request.focus, self._facts)), sigma2_w=power_w)
+            MeasuredSweep(
+                response=self._responses.response(setting_from_focus(one.request.focus, self._facts)), sigma2_w=power_w
+            )
             for one, power_w in zip(heard, powers_w, strict=True)
             if isinstance(one.request, Sweep)
         ]
         visible = user.visible_subarrays or tuple(range(self._facts.downlink.array.subarrays))
         return downlink_bound(sweeps, user.range_m, user.angle_rad, visible, unknown)
-
-    def _response(self, setting: Setting) -> Response:
-        groups = len(setting.phase_cycles)
-        if groups == 1:
-            self._single = self._single or DownlinkResponse(self._facts, setting)
-            return self._single.steered(setting)
-        if groups not in self._grouped:
-            self._grouped[groups] = GroupedResponse(self._facts, setting)
-        return self._grouped[groups].steered(setting)

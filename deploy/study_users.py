@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 
 from bs_controller.bounds import Unknown
+from bs_controller.scheme_bounds import unknown_of
 from bs_controller.schemes import SchemeOptions, scheme_from_options
 from bs_controller.sweeps import Covariance, Fix, GoodnessOfFit, NotEstimated, Scheme, Visibility
 from deploy.results import error_m
 from deploy.simulation import Heard, SimulatedRadio, User, locate
-from deploy.study_bounds import BoundModel, unknown_of
+from deploy.study_bounds import BoundModel
 from deploy.study_file import Bounds, Setup, scheme_label
 from emulator.scene import Position, Scatterer, drawn_paths
 from protocol.testbed import TestbedFacts

@@ -109,15 +109,18 @@ class RegionSection(Section, frozen=True):
 class LinksSection(Section, frozen=True):
     """Where the control link and the emulated air link are: ``tcp://host:port`` or ``ipc://path``.
 
-    `keys` is a folder, seen from the testbed file; with it every TCP endpoint is encrypted and lets in enrolled keys only.
+    At `events` the controller tells consoles on its own machine what it records; without it, nobody. `keys` is a folder, seen
+    from the testbed file; with it every TCP endpoint is encrypted and lets in enrolled keys only.
     """
 
     control: str
     air: str
     insecure: bool = False
     keys: Annotated[str, Meta(min_length=1)] | None = None
+    events: str | None = None
 
     def __post_init__(self) -> None:
+        self._require_private_events()
         if self.keys is not None and self.insecure:
             raise ValueError("insecure: expected false beside keys, which make it needless, got true")
         for key, endpoint in (("control", self.control), ("air", self.air)):
@@ -129,6 +132,19 @@ class LinksSection(Section, frozen=True):
                 )
         if self.control == self.air:
             raise ValueError(f'air: expected an endpoint other than that of control, got "{self.air}" for both')
+
+    def _require_private_events(self) -> None:
+        if self.events is None:
+            return
+        if not is_private("events", self.events):
+            raise ValueError(
+                "events: expected a loopback address or ipc://, since events are not encrypted (a console shows its page "
+                f'elsewhere with --host), got "{self.events}"'
+            )
+        if self.keys is not None and not self.events.startswith("ipc://"):
+            raise ValueError(f'events: expected ipc:// beside keys, since events have none, got "{self.events}"')
+        if self.events in {self.control, self.air}:
+            raise ValueError(f'events: expected an endpoint of its own, got "{self.events}" twice')
 
     @property
     def exposed(self) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ MIN_LIBZMQ = (4, 3, 3)  # CVE-2019-13132, CVE-2020-15166
 HIGH_WATER_MARK = 64
 OUTBOX_MESSAGES = 128
 DRAIN_AT_ONCE = 128
+LISTENER_MESSAGES = 1024  # wait at the listener, whose memory it costs, while it is busy
+SUBSCRIPTION_BYTES = 256  # all that a publisher is ever sent
 RETRY_S = 0.01
 ZERO_COPY_BYTES = 65536  # below it, copying a frame costs less than telling when ZeroMQ is done with it
 # plain numbers: combining the library's flags as enumerations costs more than sending a small message
@@ -270,6 +272,52 @@ class Dealer(_Socket):
         sent = self._try_send(frames)
         self.dropped += not sent
         return sent
+
+
+class Publisher(_Socket):
+    """The binding side of a link that only tells: whoever listens too slowly misses messages, and nobody waits for it."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(zmq.PUB, _ignore, SUBSCRIPTION_BYTES)
+        try:
+            self._claim = claimed(endpoint)
+            self._socket.bind(endpoint)
+        except (zmq.ZMQError, OSError) as error:
+            self._socket.close(linger=0)
+            raise OSError(f"cannot bind {endpoint}: {error}") from error
+        self.endpoint = str(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
+
+    def publish(self, frames: Sequence[Frame]) -> None:
+        """Hand a message to everyone who listens and has room for it."""
+        for frame in frames[:-1]:
+            self._socket.send(frame, NOW_AND_MORE, len(frame) < ZERO_COPY_BYTES)
+        self._socket.send(frames[-1], NOW, len(frames[-1]) < ZERO_COPY_BYTES)
+
+    def close(self, linger_s: float = 0.2) -> None:
+        """Close as every socket does, and let go of an ipc endpoint."""
+        super().close(linger_s)
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
+
+class Subscriber(_Socket):
+    """The connecting side of a link that only tells; it connects again by itself."""
+
+    def __init__(self, endpoint: str, on_frames: OnFrames, *, max_frame_bytes: int) -> None:
+        super().__init__(zmq.SUB, on_frames, max_frame_bytes)
+        for option, value in ((zmq.RECONNECT_IVL, 100), (zmq.RECONNECT_IVL_MAX, 500), (zmq.RCVHWM, LISTENER_MESSAGES)):
+            self._socket.setsockopt(option, value)
+        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
+        self._socket.connect(endpoint)
+        self._start()
+
+    def _deliver(self, frames: list[bytes]) -> None:
+        self._on_frames(b"", frames)
+
+
+def _ignore(_route: Route, _frames: list[bytes]) -> None:
+    pass
 
 
 _own_contexts: "list[zmq.Context[zmq.Socket[bytes]]]" = []

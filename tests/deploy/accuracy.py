@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from bs_controller.scheme_bounds import unknown_of
 from bs_controller.schemes import LikelihoodOptions, scheme_from_options
 from bs_controller.sweeps import Covariance, Fix, Scheme, Visibility
 from deploy.results import error_m
 from deploy.simulation import SimulatedRadio, User
-from deploy.study_bounds import BoundModel, unknown_of
+from deploy.study_bounds import BoundModel
 from emulator.config import SweepMean
 from protocol.testbed import default_facts
 

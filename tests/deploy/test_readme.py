@@ -12,9 +12,9 @@ def _blocks(language: str) -> list[str]:
 
 def test_first_two_commands_install_and_run_and_install_and_test() -> None:
     run, test = (block.strip() for block in _blocks("sh")[:2])
-    assert (
-        run == "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/nftestbed run deploy/testbeds/demo.yaml"
-    )
+    install, start = run.rsplit(" && ", 1)
+    assert install == "python3 -m venv .venv && .venv/bin/pip install '.[console]'"
+    assert start == ".venv/bin/nftestbed run deploy/testbeds/demo.yaml"
     assert test == ".venv/bin/pip install '.[test]' && .venv/bin/pytest"
 
 

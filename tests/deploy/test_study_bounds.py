@@ -12,6 +12,7 @@ from bs_controller.bounds import (
     uplink_bound,
 )
 from bs_controller.response import DownlinkResponse
+from bs_controller.scheme_bounds import unknown_of
 from bs_controller.schemes import (
     CbsBtOptions,
     CbsOptions,
@@ -23,7 +24,7 @@ from bs_controller.schemes import (
 from bs_controller.sweeps import Sounding, Sweep
 from deploy import study_bounds
 from deploy.simulation import Heard, SimulatedRadio, User, locate
-from deploy.study_bounds import BoundModel, unknown_of
+from deploy.study_bounds import BoundModel
 from emulator.config import LinkBudget, Noise, NoNoise, PerSubcarrier, SweepMean
 from protocol.testbed import default_facts
 

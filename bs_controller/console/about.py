@@ -1,0 +1,99 @@
+"""What a console knows of a run before its first record: facts, whom it locates, and what the room has; pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bs_controller.bounds import Unknown
+from bs_controller.config import ControllerSection
+from bs_controller.console.bounds import Emulated
+from bs_controller.jobs import labels
+from bs_controller.scheme_bounds import unknown_of
+from protocol.config import LoadedTestbed, TestbedFile, facts
+from protocol.strict_yaml import converted, document_from_text
+from protocol.testbed import TestbedFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """A run's configuration as far as the page shows it."""
+
+    name: str
+    facts: TestbedFacts
+    controller: ControllerSection
+    unknowns: Mapping[str, Unknown]  # of each scheme's bound, by label
+    emulated: Emulated
+    scatterers: tuple[tuple[float, float], ...]  # x_m, y_m
+    config_text: str
+    started_utc: str = ""
+    directory: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def about_from_config(config_text: str, start: Mapping[str, Any], directory: str) -> About:
+    """Return what a resolved testbed file and the start document of its run say.
+
+    Raises
+    ------
+    ConfigError
+        If the text describes no testbed.
+    """
+    path = Path("config.yaml")
+    document = document_from_text(config_text, path)
+    loaded = LoadedTestbed(path=path, file=converted(document, (), TestbedFile), document=document)
+    controller = loaded.section("controller", ControllerSection)
+    names = labels([str(type(options).__struct_config__.tag) for options in controller.schemes])
+    return About(
+        name=loaded.file.name,
+        facts=facts(loaded.file),
+        controller=controller,
+        unknowns=dict(zip(names, map(unknown_of, controller.schemes), strict=True)),
+        # samples of an air have other noise than the emulator's grids
+        emulated=_emulated(loaded.file.emulator) if loaded.file.sdr is None else Emulated(visible={}),
+        scatterers=_scatterers(loaded.file.emulator),
+        config_text=config_text,
+        started_utc=str(start.get("started_utc", "")),
+        directory=directory,
+        versions={str(name): str(version) for name, version in dict(start.get("versions", {})).items()},
+    )
+
+
+def _emulated(emulator: Mapping[str, object]) -> Emulated:
+    """Return what an emulator's section says of noise and visible sub-arrays; nothing is checked here, its process does."""
+    users = emulator.get("users")
+    seen = {
+        str(name): tuple(user["visible_subarrays"])
+        for name, user in (users.items() if isinstance(users, dict) else ())
+        if isinstance(user, dict) and isinstance(user.get("visible_subarrays"), list)
+    }
+    return Emulated(
+        downlink_snr_db=_snr_db(emulator.get("downlink_noise")),
+        uplink_snr_db=_snr_db(emulator.get("uplink_noise")),
+        visible=seen,
+    )
+
+
+def _snr_db(noise: object) -> float | None:
+    """Return the ratio to a sweep's mean power, if noise is set that way."""
+    if not isinstance(noise, dict) or noise.get("mode") != "sweep_mean" or "snr_db" not in noise:
+        return None
+    return float(noise["snr_db"])
+
+
+def _scatterers(emulator: Mapping[str, object]) -> tuple[tuple[float, float], ...]:
+    """Return where an emulated room has scatterers; drawn ones, of which the file tells no place, are left out."""
+    found = emulator.get("scatterers", [])
+    places = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    return tuple(
+        point_m(float(place["range_m"]), float(np.deg2rad(place["angle_deg"])))
+        for place in places
+        if isinstance(place.get("range_m"), int | float) and isinstance(place.get("angle_deg"), int | float)
+    )
+
+
+def point_m(range_m: float, angle_rad: float) -> tuple[float, float]:
+    """Return x and y of a polar position."""
+    return range_m * float(np.cos(angle_rad)), range_m * float(np.sin(angle_rad))

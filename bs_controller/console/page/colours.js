@@ -1,0 +1,30 @@
+// Colours come from the style sheet, so that light and dark are told in one place; schemes have a colour and a mark each.
+const order = [];
+
+export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+export function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+}
+
+export function knowSchemes(names) {
+  for (const name of names) if (!order.includes(name)) order.push(name);
+}
+
+function index(scheme) {
+  if (!order.includes(scheme)) order.push(scheme);
+  return order.indexOf(scheme);
+}
+
+// Schemes in the order of the run's configuration.
+export const inOrder = (schemes) => [...schemes].sort((a, b) => index(a) - index(b));
+export const schemeColour = (scheme) => css(`--s${index(scheme) % 8}`);
+export const schemeMark = (scheme) => MARKS[index(scheme) % MARKS.length];
+
+const MARKS = [
+  (c, x, y, r) => c.arc(x, y, r, 0, 7),
+  (c, x, y, r) => c.rect(x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8),
+  (c, x, y, r) => { c.moveTo(x, y - 1.3 * r); c.lineTo(x + 1.3 * r, y); c.lineTo(x, y + 1.3 * r); c.lineTo(x - 1.3 * r, y); c.closePath(); },
+  (c, x, y, r) => { c.moveTo(x, y - 1.2 * r); c.lineTo(x + 1.1 * r, y + 0.8 * r); c.lineTo(x - 1.1 * r, y + 0.8 * r); c.closePath(); },
+  (c, x, y, r) => { c.moveTo(x, y + 1.2 * r); c.lineTo(x + 1.1 * r, y - 0.8 * r); c.lineTo(x - 1.1 * r, y - 0.8 * r); c.closePath(); },
+];

@@ -1,0 +1,40 @@
+// Distribution of errors by scheme, against the Cramer-Rao bound of what was sent.
+import { inOrder, schemeColour } from "./colours.js";
+import { joined, metres, metreTick } from "./format.js";
+import { Panel } from "./panel.js";
+import { Plot, verticalLine } from "./plot.js";
+
+export function create(context) {
+  const panel = new Panel("errors", "Errors");
+  panel.sections = ["errors"];
+  const plot = new Plot(panel, {
+    x: { log: true, values: (u, splits) => splits.map((v) => (v == null ? "" : metreTick(v))), range: (u, low, high) => (low == null ? [1e-4, 100] : [10 ** Math.floor(Math.log10(low) - 0.2), 10 ** Math.ceil(Math.log10(high) + 0.05)]) },
+    y: { label: "share", range: () => [0, 1.02] },
+    draw: (u) => Object.entries(context.store.errors?.schemes ?? {}).forEach(([scheme, { bound_m }]) => {
+      if (bound_m) verticalLine(u, bound_m, schemeColour(scheme), "");
+    }),
+  });
+  panel.update = () => {
+    const { errors } = context.store;
+    if (!errors) return;
+    const known = inOrder(Object.keys(errors.schemes)).map((scheme) => [scheme, errors.schemes[scheme]]).filter(([, { count }]) => count);
+    const fixes = Object.keys(errors.schemes).length;
+    panel.about.textContent = "CDF, median; dashed: bound";
+    panel.sayNothing(known.length ? null : fixes ? "no truth to compare with" : "no fix yet");
+    panel.setLegend(known.map(([scheme, { p50 }]) => ({ colour: schemeColour(scheme), name: scheme, value: joined(metres(p50)) })));
+    if (!known.length) return;
+    const tables = known.map(([scheme]) => { const xs = Array.from(errors.arrays[scheme], (value) => Math.max(value, 1e-7)); return [xs, xs.map((_, n) => (n + 1) / xs.length)]; });
+    plot.set(uPlot.join(tables.map(merged)), known.map(([name]) => ({ name, colour: () => schemeColour(name), stepped: true, width: 2 })));
+    panel.readout.textContent = known.map(([scheme, { bound_m, expected_m }]) => `${scheme}: bound ${joined(metres(bound_m))}, own σ ${joined(metres(expected_m))}`).join("; ");
+    panel.readout.title = panel.readout.textContent;
+  };
+  panel.table = () => [["scheme", "error_m", "share"], ...Object.entries(context.store.errors?.arrays ?? {}).flatMap(([scheme, xs]) => Array.from(xs, (x, n) => [scheme, x, (n + 1) / xs.length]))];
+  panel.themed = () => plot.redraw();
+  return panel;
+}
+
+// Of equal errors the last share alone: a table's x values must differ.
+function merged([xs, ys]) {
+  const kept = xs.map((x, n) => n).filter((n) => xs[n] !== xs[n + 1]);
+  return [kept.map((n) => xs[n]), kept.map((n) => ys[n])];
+}

@@ -1,0 +1,290 @@
+"""Records in, what the page shows out: the same rules for a live run and for a recorded one (rules, no I/O, no clock).
+
+What each panel shows is a `Section` with a revision, so that a browser is sent only what changed since it last drew.
+"""
+
+import copy
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bs_controller.console.about import About, point_m
+from bs_controller.console.bounds import FixBounds, Request
+from bs_controller.console.fixes import fix_values
+from bs_controller.console.frames import Section
+from bs_controller.console.heard import Heard, HeardViews
+from bs_controller.console.tallies import (
+    EDGES_MS,
+    REQUESTS,
+    Alarms,
+    Distribution,
+    Errors,
+    expected_error_m,
+    latencies_of,
+)
+from bs_controller.console.tracks import track_values
+from protocol.keys import RADIO
+
+Record = Mapping[str, Any]
+#: True range and angle of a user while an epoch was on the air, if anybody knows.
+Truth = Callable[[str, int], tuple[float, float] | None]
+
+TRAIL_POINTS = 120
+RATE_WITHIN_S = 5.0
+UNBOUNDED = 256  # fixes wait for their bounds, the latest of them
+
+
+@dataclass(slots=True)
+class _Peer:
+    name: str
+    role: str
+    state: str = "absent"
+    software: str = ""
+    since_s: float = 0.0
+    faults: int = 0
+
+
+class ConsoleState:
+    """What a person sees of one run."""
+
+    def __init__(self, about: About, truth: Truth) -> None:
+        self.about = about
+        self.time_s = 0.0
+        self.records = self.fixes = 0
+        self.ended: bool | None = None  # whether every fix came, once the run is over
+        self._truth = truth
+        self._revision: dict[str, int] = {}
+        self._made: dict[str, tuple[int, Section]] = {}
+        self._peers = {RADIO: _Peer(RADIO, "radio")} | {ue: _Peer(ue, "ue") for ue in about.controller.ues}
+        self._fixes: dict[tuple[str, str], dict[str, object]] = {}
+        self._tracks: dict[str, dict[str, object]] = {}
+        self._trails: dict[str, deque[tuple[float, float]]] = {}
+        self._truths: dict[str, tuple[float, float]] = {}
+        self._errors, self._alarms = Errors(), Alarms()
+        self._latencies: dict[str, Distribution] = {}
+        self._fix_times_s: deque[float] = deque(maxlen=512)
+        self._heard = HeardViews(about.facts)
+        self._bounds = FixBounds(about.facts, about.emulated, about.unknowns)
+        self._unbounded: deque[tuple[str, str, list[Request], tuple[float, float]]] = deque(maxlen=UNBOUNDED)
+        for section in ("run", "peers", "fixes", "tracks", "errors", "latencies", "alarms"):
+            self._changed(section)
+
+    # --- records in --------------------------------------------------------------------------------------------------
+
+    def note(self, record: Record, samples: Heard, *, recorded: bool = True) -> None:
+        """Take one record of the run, and a way to its arrays; those not `recorded` are an alarm."""
+        self.records += 1
+        self.time_s = max(self.time_s, float(record.get("time_s", self.time_s)))
+        for request, latency_ms in latencies_of(record):
+            self._latencies.setdefault(request, Distribution()).add(latency_ms)
+            self._changed("latencies")
+        if not recorded:
+            self._alarm("unrecorded", "bad", f"a {record['kind']} could not be written to disk")
+        match record["kind"]:
+            case "peer":
+                self._note_peer(record)
+            case "sweep":
+                self._heard.note_sweep(record)
+            case "report" | "snapshot":
+                self._note_answer(record, samples)
+            case "fix":
+                self._note_fix(record)
+            case "track":
+                self._note_track(record)
+            case "failure":
+                self._alarm("failure", "bad", f"{record['ue']} by {record['scheme']}: no fix: {record['text']}")
+            case "end":
+                self._note_end(record)
+
+    def duplicate(self) -> "ConsoleState":
+        """Return a state that goes on by itself from here; what never changes is shared."""
+        shared = (self.about, self._truth, self._heard.views, self._bounds)
+        return copy.deepcopy(self, {id(part): part for part in shared})
+
+    def refine(self) -> bool:
+        """Reckon the bound of one fix that has none yet, which takes milliseconds; return whether there was one."""
+        if not self._unbounded:
+            return False
+        scheme, ue, requests, place = self._unbounded.popleft()
+        bound_m = self._bounds.bound_m(scheme, ue, requests, place)
+        if bound_m is not None:
+            self._errors.add_bound(scheme, bound_m)
+            self._changed("errors")
+        return True
+
+    def note_lost(self, events: int) -> None:
+        """Take that so many records were published and did not arrive."""
+        self._alarm("lost", "warn", f"records that did not reach the console: {events}; the journal has them")
+
+    def _note_peer(self, record: Record) -> None:
+        peer = self._peers.setdefault(record["name"], _Peer(record["name"], "unknown"))
+        match record["event"]:
+            case "opened":
+                peer.role, _, peer.software = str(record["text"]).partition(", ")
+                peer.state, peer.since_s = "open", self.time_s
+                self._heard.note_front_end(record)
+            case "closed":
+                peer.state, peer.since_s = "closed", self.time_s
+                self._alarm("peer lost", "warn", f"{peer.name} left: {record['text']}")
+            case _:
+                peer.faults += 1
+                self._alarm("refused", "warn", f"{peer.name}: {record['text']}")
+        self._changed("peers")
+
+    def _note_answer(self, record: Record, samples: Heard) -> None:
+        ue, epoch = record["ue"], record["epoch"]
+        for section in self._heard.note_answer(record, samples):
+            self._changed(section)
+        place = self._truth(ue, epoch)
+        if place is not None:
+            self._see(ue, point_m(*place))
+
+    def _see(self, ue: str, point: tuple[float, float]) -> None:
+        trail = self._trails.setdefault(ue, deque(maxlen=TRAIL_POINTS))
+        if not trail or math.dist(trail[-1], point) > 1e-3:
+            trail.append(point)
+        self._truths[ue] = point
+        self._changed("tracks")
+
+    def _note_fix(self, record: Record) -> None:
+        ue, scheme = record["ue"], record["scheme"]
+        self.fixes += 1
+        self._fix_times_s.append(self.time_s)
+        x_m, y_m = point_m(record["range_m"], record["angle_rad"])
+        place = self._truth(ue, record["epochs"][-1]) if record["epochs"] else None
+        truth = point_m(*place) if place is not None else None
+        error_m = math.dist((x_m, y_m), truth) if truth is not None else None
+        self._errors.add(scheme, error_m, expected_error_m(record))
+        if place is not None:
+            self._unbounded.append((scheme, ue, self._heard.requests(record), place))
+        self._fixes[ue, scheme] = fix_values(record, (x_m, y_m), truth, error_m)
+        if record.get("integrity") == "suspect":
+            self._alarm("suspect fix", "warn", f"{ue} by {scheme}: the fix is suspect")
+        for section in ("fixes", "errors", *self._heard.note_fix(record)):
+            self._changed(section)
+
+    def _note_track(self, record: Record) -> None:
+        self._tracks[record["ue"]] = track_values(record, self._tracks.get(record["ue"]))
+        self._changed("tracks")
+
+    def _note_end(self, record: Record) -> None:
+        self.ended = bool(record["finished"])
+        if not self.ended:
+            self._alarm("stopped", "warn", "the run ended before every user had every fix")
+        counters = {name: count for name, count in record["counters"].items() if count}
+        for name in ("missed_deadlines", "refused_malformed", "peers_lost"):
+            if name in counters:
+                self._alarm(name, "warn", f"{name.replace('_', ' ')} in the whole run: {counters[name]}")
+        for peer in self._peers.values():
+            if peer.state == "open":
+                peer.state, peer.since_s = "ended", self.time_s
+        self._changed("peers")
+
+    def _alarm(self, kind: str, level: str, text: str) -> None:
+        self._alarms.add(kind, self.time_s, level, text)
+        self._changed("alarms")
+
+    def _changed(self, section: str) -> None:
+        self._revision[section] = self._revision.get(section, 0) + 1
+
+    # --- what the page shows -----------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, object]:
+        """Return the numbers in the head of the page."""
+        since_s = self.time_s - RATE_WITHIN_S
+        recent = sum(time_s > since_s for time_s in self._fix_times_s)
+        return {
+            "time_s": self.time_s,
+            "records": self.records,
+            "fixes": self.fixes,
+            "fixes_per_s": recent / RATE_WITHIN_S if self.ended is None else None,
+            "located": len({ue for ue, _ in self._fixes}),
+            "users": len(self.about.controller.ues),
+            "ended": self.ended,
+            "alarms": sum(self._alarms.counts.values()),
+        }
+
+    def sections(self, ue: str, seen: dict[str, int]) -> dict[str, Section]:
+        """Return what changed since `seen`, in which the revisions are noted; of users' samples that of `ue` alone."""
+        wanted = ("run", "peers", "fixes", "tracks", "errors", "latencies", "alarms")
+        names = {name: name for name in wanted} | {f"{view}:{ue}": view for view in ("power", "image", "elements")}
+        changed = {}
+        for name, shown_as in names.items():
+            revision = self._revision.get(name, 0)
+            if seen.get(name) != revision:
+                seen[name] = revision
+                changed[shown_as] = self._section(name, revision)
+        return changed
+
+    def _section(self, name: str, revision: int) -> Section:
+        made = self._made.get(name)
+        if made is None or made[0] != revision:
+            made = self._made[name] = revision, self._make(name)
+        return made[1]
+
+    def _make(self, name: str) -> Section:
+        view, _, ue = name.partition(":")
+        if ":" in name:
+            return self._heard.section(view, ue)
+        make: Callable[[], Section] = getattr(self, f"_{view}_section")
+        return make()
+
+    def _run_section(self) -> Section:
+        about, facts = self.about, self.about.facts
+        return Section(
+            values={
+                "name": about.name,
+                "directory": about.directory,
+                "started_utc": about.started_utc,
+                "digest": facts.digest(),
+                "versions": about.versions,
+                "ues": about.controller.ues,
+                "schemes": list(about.unknowns),
+                "deadline_ms": 1e3 * about.controller.request_deadline_s,
+                "region": msgspec.to_builtins(facts.region),
+                "array_m": facts.downlink.array.elements * facts.downlink.array.spacing_m,
+                "elements": facts.downlink.array.elements,
+                "subarrays": facts.downlink.array.subarrays,
+                "first_hz": facts.downlink.grid.first_hz,
+                "spacing_hz": facts.downlink.grid.spacing_hz,
+                "subcarriers": facts.downlink.grid.count,
+                "sector_rad": facts.uplink.array.half_sector_rad,
+                "radius_m": facts.uplink.array.radius_m,
+                "scatterers": about.scatterers,
+            }
+        )
+
+    def _peers_section(self) -> Section:
+        return Section(values={"peers": [asdict(peer) for peer in self._peers.values()]})
+
+    def _fixes_section(self) -> Section:
+        return Section(values={"fixes": list(self._fixes.values())})
+
+    def _tracks_section(self) -> Section:
+        truth = [{"ue": ue, "point": self._truths[ue], "trail": list(trail)} for ue, trail in self._trails.items()]
+        return Section(values={"tracks": list(self._tracks.values()), "truth": truth})
+
+    def _errors_section(self) -> Section:
+        summaries, curves = {}, {}
+        for scheme, distribution in self._errors.by_scheme.items():
+            of_errors = {"expected_m": self._errors.expected_m(scheme), "bound_m": self._errors.bound_m(scheme)}
+            summaries[scheme] = {**distribution.summary(), **of_errors}
+            curves[scheme] = distribution.curve().astype(np.float32)
+        return Section(values={"schemes": summaries}, arrays=curves)
+
+    def _latencies_section(self) -> Section:
+        found = {kind: self._latencies[kind] for kind in (*REQUESTS, "fix") if kind in self._latencies}
+        return Section(
+            values={"requests": {kind: values.summary() for kind, values in found.items()}},
+            arrays={"edges_ms": EDGES_MS.astype(np.float32)}
+            | {kind: values.bins().astype(np.float32) for kind, values in found.items()},
+        )
+
+    def _alarms_section(self) -> Section:
+        latest = [asdict(alarm) for alarm in reversed(self._alarms.latest)]
+        return Section(values={"counts": dict(self._alarms.counts), "latest": latest})

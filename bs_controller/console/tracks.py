@@ -1,0 +1,41 @@
+"""From records of kind ``track`` to what the map draws; what a tracker does not say is left out (rules)."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Record = Mapping[str, Any]
+
+TRAIL_POINTS = 200
+STATES = 4
+
+
+def track_values(record: Record, before: Mapping[str, object] | None) -> dict[str, object]:
+    """Return where a user is tracked, with covariance, velocity and the way so far."""
+    point = _point(record)
+    trail = list(before["trail"]) if before is not None and isinstance(before["trail"], list) else []
+    velocity = [record[key] for key in ("vx_m_s", "vy_m_s") if key in record]
+    return {
+        "ue": record["ue"],
+        "time_s": record.get("at_s", record.get("time_s")),
+        "point": point,
+        "covariance": _covariance(record),
+        "velocity": velocity or None,
+        "age_ms": record.get("age_ms"),
+        "trail": [*trail[-TRAIL_POINTS + 1 :], point],
+    }
+
+
+def _point(record: Record) -> tuple[float, float]:
+    if "x_m" in record:
+        return float(record["x_m"]), float(record["y_m"])
+    range_m, angle_rad = float(record["range_m"]), float(record["angle_rad"])
+    return range_m * math.cos(angle_rad), range_m * math.sin(angle_rad)
+
+
+def _covariance(record: Record) -> tuple[float, float, float] | None:
+    """Return the variances of x and y with their covariance between them; the state is x, y and their velocities."""
+    covariance = record.get("covariance")
+    if not isinstance(covariance, list) or len(covariance) != STATES**2:
+        return None
+    return float(covariance[0]), float(covariance[1]), float(covariance[STATES + 1])

@@ -1,0 +1,1 @@
+"""Tests of bs_controller.console."""
