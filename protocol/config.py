@@ -4,7 +4,6 @@ Angles are degrees in the file and radians in the process. A process converts on
 does not fit is a `ConfigError` that points into the file. Nothing here opens a socket or resolves a host name.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from protocol.endpoints import host_and_port, is_loopback, is_port, is_private
 from protocol.messages import PeerName
 from protocol.strict_yaml import ConfigError, Document, converted, read_document, text_from_values
 from protocol.testbed import (
@@ -52,8 +52,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-MAX_IPC_PATH_BYTES = 107  # sun_path of Linux holds 108 with its terminator
 
 TestbedName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?!\n)$")]
 Angle = Annotated[float, Meta(gt=-90, lt=90)]
@@ -253,32 +251,6 @@ class SdrSection(Section, frozen=True, kw_only=True):
         return self.transmit, self.receive[ue]
 
 
-def is_private(key: str, endpoint: str) -> bool:
-    """Return whether only this machine can reach the endpoint; refuse what is no endpoint."""
-    scheme, _, place = endpoint.partition("://")
-    host, _, port = place.rpartition(":")
-    if scheme == "ipc" and place and not place.startswith("@"):
-        if len(place.encode()) > MAX_IPC_PATH_BYTES:
-            raise ValueError(f"{key}: expected a path of at most {MAX_IPC_PATH_BYTES} bytes, got {len(place.encode())}")
-        return True
-    if scheme != "tcp" or not host or not _is_port(port):
-        raise ValueError(f'{key}: expected tcp://host:port or ipc://path, got "{endpoint}"')
-    return _is_loopback(host)
-
-
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:  # a name or a network interface, about which nothing is known here
-        return False
-
-
 class MetricsSection(Section, frozen=True):
     """Who serves metrics, and where: `at` has ``host:port`` by name, which is ``controller``, ``radio`` or that of a UE.
 
@@ -291,9 +263,9 @@ class MetricsSection(Section, frozen=True):
     def __post_init__(self) -> None:
         for name, address in self.at.items():
             host, _, port = address.rpartition(":")
-            if not host or not (port == "0" or _is_port(port)):
+            if not host or not (port == "0" or is_port(port)):
                 raise ValueError(f'at: expected host:port for {name}, got "{address}"')
-            if not _is_loopback(host) and not self.insecure:
+            if not is_loopback(host) and not self.insecure:
                 raise ValueError(
                     f"at: expected a loopback address for {name}, since anyone on the network could read metrics (write "
                     f'insecure: true to have it all the same), got "{address}"'
@@ -302,13 +274,7 @@ class MetricsSection(Section, frozen=True):
     @property
     def exposed(self) -> tuple[str, ...]:
         """Return the addresses at which anyone on the network can read metrics."""
-        return tuple(address for address in self.at.values() if not _is_loopback(host_and_port(address)[0]))
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Return host and port of ``host:port``; an IPv6 address loses its brackets."""
-    host, _, port = address.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+        return tuple(address for address in self.at.values() if not is_loopback(host_and_port(address)[0]))
 
 
 class TestbedFile(Section, frozen=True, kw_only=True):
