@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bs_controller.console.frames import Section
-from deploy.report.svg import Axis, Plot
+from deploy.report.svg import BOTTOM, LEFT, RIGHT, TOP, Axis, Plot
 
 Sections = Mapping[str, Section]
 
@@ -38,7 +38,7 @@ def map_plot(sections: Sections, schemes: list[str]) -> str:
     far, low_rad, high_rad = region["range_max_m"], region["angle_min_rad"], region["angle_max_rad"]
     left, right = 1.05 * far * min(math.sin(low_rad), 0.0), 1.05 * far * max(math.sin(high_rad), 0.0)
     width = 700.0
-    height = 50 + (width - 84) * 1.05 * far / (right - left)
+    height = TOP + BOTTOM + (width - LEFT - RIGHT) * 1.05 * far / (right - left)
     plot = Plot("Map", Axis(label="y / m, along the array", low=left, high=right),
                 Axis(label="x / m, broadside", low=0.0, high=1.05 * far), width=width, height=height)  # fmt: skip
     angles = [low_rad + n / 60 * (high_rad - low_rad) for n in range(61)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 Point = tuple[float, float]
 
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 26.0, 10.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 36.0, 10.0, 40.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
