@@ -57,7 +57,9 @@ def rmse_m(scheme: SchemeOptions, setup: tuple[Setup, int], users: int) -> float
     return float(np.sqrt(np.mean(errors**2)))
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    "scenario", ["some", *(pytest.param(name, marks=pytest.mark.long) for name in ("all", "mixed"))]
+)
 @pytest.mark.parametrize("plan", ["angle_range", "pair"])
 def test_shipped_network_errs_on_frozen_users_as_its_card_says(plan: Plan, scenario: str) -> None:
     setup = setup_of("network", draw=SCENARIOS[scenario], downlink_noise=SweepMean(snr_db=10.0))

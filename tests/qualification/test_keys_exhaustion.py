@@ -151,7 +151,9 @@ def test_message_that_never_ends_ends_the_process_in_order_before_the_machine_is
         assert controller.ended() == 1, controller.errors
     controller.said(f"expected at most {LIMIT_MIB} MiB of memory (NFTESTBED_MEMORY_LIMIT_MIB), got ")
     # a quarter of a second between two looks, and what comes meanwhile; its last look may come after the last from here
-    assert 0.9 * LIMIT_MIB <= highest_bytes / MIB < 2 * LIMIT_MIB, f"limit {LIMIT_MIB}, held {highest_bytes / MIB:.0f} MiB"
+    assert 0.9 * LIMIT_MIB <= highest_bytes / MIB < 2 * LIMIT_MIB, (
+        f"limit {LIMIT_MIB}, held {highest_bytes / MIB:.0f} MiB"
+    )
 
 
 def _resident_or_none(process: Process) -> int:

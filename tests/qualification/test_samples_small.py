@@ -118,8 +118,12 @@ def test_run_by_soundings_survives_the_death_of_each_part_without_a_wrong_fix(
 
 @pytest.mark.parametrize(
     "words",
-    [(NUMPY_MODULE,), ("emulator.air",), ("sdr_backend",), ("ue_agent", "ue-2")],
-    ids=["channel", "air", "radio", "ue"],
+    [
+        pytest.param((NUMPY_MODULE,), id="channel"),
+        pytest.param(("emulator.air",), id="air", marks=pytest.mark.long),
+        pytest.param(("sdr_backend",), id="radio", marks=pytest.mark.long),
+        pytest.param(("ue_agent", "ue-2"), id="ue", marks=pytest.mark.long),
+    ],
 )
 def test_run_survives_the_death_of_each_part_without_a_wrong_fix(lab_of: LabFactory, words: tuple[str, ...]) -> None:
     lab, file = samples_lab(lab_of, "numpy", small("numpy"), LONG)
