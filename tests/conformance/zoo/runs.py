@@ -87,8 +87,8 @@ def ends_at_a_stale_answer() -> None:
 def asks_for_too_long_delays() -> None:
     """Asks for delays that the front end does not have."""
 
-    def message_for(original: Any, *given: Any) -> Any:
-        message = original(*given)
+    def message_for(original: Any, *given: Any, **more: Any) -> Any:
+        message = original(*given, **more)
         if isinstance(message, msg.Configure):
             return msgspec.structs.replace(message, delay_s=message.delay_s + given[-1].delay_span_s)
         return message
@@ -100,8 +100,8 @@ def asks_for_too_long_delays() -> None:
 def asks_for_too_few_elements() -> None:
     """Asks for a setting of half the elements."""
 
-    def message_for(original: Any, *given: Any) -> Any:
-        message = original(*given)
+    def message_for(original: Any, *given: Any, **more: Any) -> Any:
+        message = original(*given, **more)
         if isinstance(message, msg.Configure):
             half = message.delay_s.shape[1] // 2
             arrays = {"delay_s": message.delay_s[:, :half], "phase_cycles": message.phase_cycles[:, :half]}
