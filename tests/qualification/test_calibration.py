@@ -20,7 +20,7 @@ from emulator.hardware import FrontEndErrors
 from protocol.config import read_testbed
 from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import Lab, merged
-from tests.qualification.samples import SMALL, samples_lab
+from tests.qualification.samples import samples_lab, small
 
 pytestmark = pytest.mark.requirement(
     "a front end is calibrated, and its calibration is refused when stale or another's"
@@ -209,7 +209,7 @@ def test_full_array_is_calibrated_to_the_bound(lab_of: LabFactory) -> None:
 @pytest.mark.long
 def test_array_over_samples_is_calibrated_by_the_same_command(lab_of: LabFactory) -> None:
     errors = {"emulator": {"front_end": {"errors": {**ASSEMBLED, "delay_rms_s": 50e-12}}}}
-    lab, file = samples_lab(lab_of, "numpy", SMALL, errors)
+    lab, file = samples_lab(lab_of, "numpy", small("numpy"), errors)
     calibrated(lab, file, "--range-m", "8", "--angle-deg", "5", timeout_s=110.0)
     # what tails of taps and an echo at -30 dB leave counts as noise in the standard errors; 64 elements tell an rms to 9 %
     assert_recovered(lab.folder / "calibration.yaml", file, most=1.3)
