@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bs_controller.calibration.chosen import chosen_calibration
+from bs_controller.calibration.chosen import Chosen, chosen_calibration
 from bs_controller.calibration.watch import CalibrationWatch
 from bs_controller.commands import Advance, Command, Keep, Send
 from bs_controller.config import ControllerSection
@@ -104,23 +104,11 @@ class ControllerProcess:
         self._busy = self._prepared = False
         control = loaded.file.links.control
         self._hub = HubLink(control, admission, self._on_event, keys=server_keys(loaded, control, CONTROLLER, Role))
-        teller: Teller | None = None
         try:  # only now: a controller that cannot bind leaves its run directory as it was
-            if (events := loaded.file.links.events) is not None:
-                teller = Teller(events)
-            run_directory = RunDirectory.create(
-                directory,
-                config_text=resolved(loaded),
-                start=_start(loaded),
-                calibration_text=None if calibration is None else calibration.calibration.text(),
-            )
+            run_directory, teller = _opened(loaded, directory, calibration)
         except (OSError, RecordingError):
-            self._hub.close("nothing can be told" if teller is None else "nothing can be recorded")
-            if teller is not None:
-                teller.close()
+            self._hub.close("nothing can be recorded or told")
             raise
-        if teller is not None:
-            teller.about(run_directory.path, resolved(loaded))
         recorder = Recorder(run_directory, call_soon=self._loop.call_soon_threadsafe, on_failure=self._recording_failed)
         self._ledger = _Ledger(recorder, on_record, teller)
         self._watch = CalibrationWatch(calibration, self._keep)
@@ -307,6 +295,22 @@ class ControllerProcess:
         if not work.cancelled():
             self._run.stepped(command.ue, command.localization, work.result(), time.monotonic())
             self._carry_out()
+
+
+def _opened(loaded: LoadedTestbed, directory: Path, calibration: Chosen | None) -> tuple[RunDirectory, Teller | None]:
+    """Return where a run is recorded, and who tells consoles of it if the file says where."""
+    config, events = resolved(loaded), loaded.file.links.events
+    teller = None if events is None else Teller(events)
+    try:
+        text = None if calibration is None else calibration.calibration.text()
+        run_directory = RunDirectory.create(directory, config_text=config, start=_start(loaded), calibration_text=text)
+    except RecordingError:
+        if teller is not None:
+            teller.close()
+        raise
+    if teller is not None:
+        teller.about(run_directory.path, config)
+    return run_directory, teller
 
 
 def _start(loaded: LoadedTestbed) -> dict[str, object]:

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +19,7 @@ from protocol.errors import PeerFaultError
 from protocol.keys import ClientKeys
 from protocol.messages import Grid, Listen, Silence
 from protocol.testbed import TestbedFacts
+from ue_agent.drivers import driver
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Receiver(Protocol):
 ReceiverFactory = Callable[[ReceiverContext, OnReceived], Receiver]
 
 
-def receiver_factory(driver: str) -> ReceiverFactory:
+def receiver_factory(name: str) -> ReceiverFactory:
     """Return the driver registered under this name.
 
     Raises
@@ -67,12 +67,8 @@ def receiver_factory(driver: str) -> ReceiverFactory:
     LookupError
         If no installed package registers it; the text lists those that are.
     """
-    found = entry_points(group=ENTRY_POINTS)
-    for point in found:
-        if point.name == driver:
-            factory: ReceiverFactory = point.load()
-            return factory
-    raise LookupError(f"no receiver driver {driver!r}; installed: {', '.join(sorted(found.names)) or 'none'}")
+    factory: ReceiverFactory = driver(ENTRY_POINTS, "receiver", name)
+    return factory
 
 
 class EmulatedReceiver:

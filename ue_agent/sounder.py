@@ -7,10 +7,10 @@ as the section `sounding` of the testbed file divides them. A driver is a class 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from protocol.testbed import TestbedFacts
+from ue_agent.drivers import driver
 
 ENTRY_POINTS = "nftestbed.sounders"
 
@@ -35,7 +35,7 @@ class Sounder(Protocol):
 SounderFactory = Callable[[SounderContext], Sounder]
 
 
-def sounder_factory(driver: str) -> SounderFactory:
+def sounder_factory(name: str) -> SounderFactory:
     """Return the driver registered under this name.
 
     Raises
@@ -43,9 +43,5 @@ def sounder_factory(driver: str) -> SounderFactory:
     LookupError
         If no installed package registers it; the text lists those that are.
     """
-    found = entry_points(group=ENTRY_POINTS)
-    for point in found:
-        if point.name == driver:
-            factory: SounderFactory = point.load()
-            return factory
-    raise LookupError(f"no sounder driver {driver!r}; installed: {', '.join(sorted(found.names)) or 'none'}")
+    factory: SounderFactory = driver(ENTRY_POINTS, "sounder", name)
+    return factory

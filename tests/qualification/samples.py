@@ -1,5 +1,6 @@
 """Testbeds whose pilots travel as samples through a channel program, and what is needed to start one."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import yaml
 from deploy.children import absence
 from protocol.config import read_testbed
 from tests.qualification.conftest import LabFactory
-from tests.qualification.processes import ROOT, Lab, Process, Record, fixes, merged
+from tests.qualification.processes import ROOT, Lab, Process, Record, fixes, merged, wait_until
 
 FULL = ROOT / "deploy" / "testbeds" / "gnuradio.yaml"
 SOAPY = ROOT / "deploy" / "testbeds" / "soapy.yaml"
@@ -83,6 +84,16 @@ def count_of(process: Process) -> int:
     return process.errors.count(" fix ")
 
 
+def fixes_in_spite_of(lab: Lab, file: Path, words: tuple[str, ...], within_s: float = 100) -> list[Record]:
+    """Return the fixes of a run of which the process with these words is killed after its first ones."""
+    process = lab.command("run", str(file), "--json")
+    wait_until(lambda: count_of(process) >= 4, "the first fixes", 60)
+    lab.kill_one(*words)
+    assert process.ended(within_s) == 0, process.errors
+    found: list[Record] = json.loads("".join(process.out))["fixes"]
+    return found
+
+
 __all__ = [
     "FULL",
     "GNURADIO_MODULE",
@@ -94,6 +105,7 @@ __all__ = [
     "count_of",
     "error_m",
     "fixes",
+    "fixes_in_spite_of",
     "require",
     "require_gnuradio",
     "samples_lab",

@@ -13,7 +13,7 @@ from protocol.messages import Grid, Listen, Message, Silence
 from protocol.testbed import default_facts
 from protocol.transport import Router
 from tests.qualification.processes import free_ports
-from ue_agent import receiver
+from ue_agent import drivers, receiver
 from ue_agent.receiver import ENTRY_POINTS, ComplexArray, EmulatedReceiver, ReceiverContext, receiver_factory
 
 FACTS = default_facts(subcarriers=64, elements=16, uplink_subcarriers=4)
@@ -23,7 +23,7 @@ TIMEOUT_S = 10.0  # generous: reached only by a receiver that has stopped asking
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Pretend that exactly these drivers are installed."""
     points = [EntryPoint(name, "ue_agent.receiver:EmulatedReceiver", ENTRY_POINTS) for name in names]
-    monkeypatch.setattr(receiver, "entry_points", lambda group: EntryPoints(points).select(group=group))
+    monkeypatch.setattr(drivers, "entry_points", lambda group: EntryPoints(points).select(group=group))
 
 
 def test_driver_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
