@@ -12,6 +12,8 @@ import pytest
 from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import Lab, Process, fixes, of_kind, wait_until
 
+pytestmark = pytest.mark.long
+
 STOP_WITHIN_S = 2.0
 ORPHANS_END_WITHIN_S = 5.0
 MANY = {"controller": {"rounds": 100_000}}

@@ -9,6 +9,8 @@ from bs_controller.record import open_run
 from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import Lab, Process, counters_of, fixes, of_kind, wait_until
 
+pytestmark = pytest.mark.long
+
 ROUNDS = 20
 LONG = {"controller": {"rounds": ROUNDS, "rejoin_s": 20.0}}
 

@@ -24,7 +24,7 @@ from tests.qualification.conftest import LabFactory
 from tests.qualification.processes import PATIENCE_S, Lab, Process, Record, counters_of, fixes, of_kind
 from tests.qualification.raw_peers import RawPeer, header_of, hello
 
-pytestmark = pytest.mark.requirement("only enrolled keys take part")
+pytestmark = [pytest.mark.requirement("only enrolled keys take part"), pytest.mark.long]
 
 ROUNDS = 120
 MANY = 30
