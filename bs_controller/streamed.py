@@ -5,6 +5,7 @@ must throw that away.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from bs_controller.recorded import (
     require_header,
     samples_of,
 )
-from protocol.journal import DamagedJournalError, Record, streamed_records
+from protocol.journal import DamagedJournalError, Record, record_from_line, streamed_records
+
+LAST_BYTES = 1 << 20  # in which the last record is looked for
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +33,14 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedRecord:
+    """A record, and the byte of the journal after it."""
+
+    record: Record
+    end_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamedRun:
     """A finished, killed or still running recording; the fields are those of `RecordedRun`."""
 
@@ -37,6 +48,49 @@ class StreamedRun:
     config_text: str
     document: Mapping[str, object]
     tail: Tail = field(default_factory=Tail)
+
+    @property
+    def journal_bytes(self) -> int:
+        """Return the length of the journal."""
+        try:
+            return (self.path / "journal.jsonl").stat().st_size
+        except OSError as error:
+            raise RecordingError(
+                f"{self.path}/journal.jsonl: expected a file of a run, got: {error.strerror}"
+            ) from error
+
+    def placed_records(self, begin_bytes: int = 0) -> Iterator[PlacedRecord]:
+        """Yield the records of the journal from where one ends, by default its header, each with where it ends.
+
+        Raises
+        ------
+        RecordingError
+            Where the journal is damaged.
+        """
+        path = self.path / "journal.jsonl"
+        try:
+            with path.open("rb") as lines:
+                lines.seek(begin_bytes)
+                records = streamed_records(lines)
+                if begin_bytes == 0:
+                    require_header(path, next(records, None))
+                for record in records:
+                    yield PlacedRecord(record=record, end_bytes=lines.tell())
+        except OSError as error:
+            raise RecordingError(f"{path}: expected a file of a run, got: {error.strerror}") from error
+        except DamagedJournalError as damage:
+            where = f"{damage.line}" if begin_bytes == 0 else f"{damage.line} lines after byte {begin_bytes}"
+            raise RecordingError(f"{path}:{where}: {damage}") from damage
+
+    def last_record(self) -> Record | None:
+        """Return the last intact record, none if the end of the journal holds none."""
+        with (self.path / "journal.jsonl").open("rb") as file:
+            file.seek(max(0, self.journal_bytes - LAST_BYTES))
+            lines = file.read().split(b"\n")
+        for line in reversed(lines):
+            with suppress(ValueError):
+                return record_from_line(line)
+        return None
 
     def records(self) -> Iterator[Record]:
         """Yield the records of the journal after its header.

@@ -43,7 +43,9 @@ class Teller:
         if record["kind"] == "peer":
             self._peers[str(record["name"])] = record
         self._number = seq
-        self._publish(Told(record=record, recorded=recorded), {**command.samples, **command.told})
+        assert self._run is not None  # noqa: S101 - nothing is recorded before
+        told = Told(started_utc=str(self._run[2].get("started_utc", "")), record=record, recorded=recorded)
+        self._publish(told, {**command.samples, **command.told})
 
     def announce(self, now_s: float) -> None:
         """Tell which run it is, unless it was told within the last second."""

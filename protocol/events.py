@@ -41,8 +41,9 @@ class Announcement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="record"):
-    """A record of the journal, and whether it is on disk."""
+    """A record of the journal, of the run that began then, and whether it is on disk."""
 
+    started_utc: str
     record: dict[str, Any]
     recorded: bool
 

@@ -24,7 +24,7 @@ MIN_LIBZMQ = (4, 3, 3)  # CVE-2019-13132, CVE-2020-15166
 HIGH_WATER_MARK = 64
 OUTBOX_MESSAGES = 128
 DRAIN_AT_ONCE = 128
-LISTENER_MESSAGES = 1024  # wait at the listener, whose memory it costs, while it is busy
+LISTENER_MESSAGES = 1024  # wait at either end of a link that only tells: more than a disk may free at once
 SUBSCRIPTION_BYTES = 256  # all that a publisher is ever sent
 RETRY_S = 0.01
 ZERO_COPY_BYTES = 65536  # below it, copying a frame costs less than telling when ZeroMQ is done with it
@@ -279,6 +279,7 @@ class Publisher(_Socket):
 
     def __init__(self, endpoint: str) -> None:
         super().__init__(zmq.PUB, _ignore, SUBSCRIPTION_BYTES)
+        self._socket.setsockopt(zmq.SNDHWM, LISTENER_MESSAGES)
         try:
             self._claim = claimed(endpoint)
             self._socket.bind(endpoint)

@@ -10,9 +10,10 @@ import numpy as np
 from bs_controller.bounds import Unknown
 from bs_controller.config import ControllerSection
 from bs_controller.console.bounds import Emulated
-from bs_controller.jobs import labels
+from bs_controller.jobs import FOLLOWED, labels
 from bs_controller.scheme_bounds import unknown_of
 from protocol.config import LoadedTestbed, TestbedFile, facts
+from protocol.names import each_name
 from protocol.strict_yaml import converted, document_from_text
 from protocol.testbed import TestbedFacts
 
@@ -46,11 +47,14 @@ def about_from_config(config_text: str, start: Mapping[str, Any], directory: str
     loaded = LoadedTestbed(path=path, file=converted(document, (), TestbedFile), document=document)
     controller = loaded.section("controller", ControllerSection)
     names = labels([str(type(options).__struct_config__.tag) for options in controller.schemes])
+    unknowns = dict(zip(names, map(unknown_of, controller.schemes), strict=True))
+    if controller.track is not None:  # and users may be followed, by the model of `likelihood`
+        unknowns[FOLLOWED] = Unknown.GAIN
     return About(
         name=loaded.file.name,
         facts=facts(loaded.file),
         controller=controller,
-        unknowns=dict(zip(names, map(unknown_of, controller.schemes), strict=True)),
+        unknowns=unknowns,
         # samples of an air have other noise than the emulator's grids
         emulated=_emulated(loaded.file.emulator) if loaded.file.sdr is None else Emulated(visible={}),
         scatterers=_scatterers(loaded.file.emulator),
@@ -65,15 +69,23 @@ def _emulated(emulator: Mapping[str, object]) -> Emulated:
     """Return what an emulator's section says of noise and visible sub-arrays; nothing is checked here, its process does."""
     users = emulator.get("users")
     seen = {
-        str(name): tuple(user["visible_subarrays"])
-        for name, user in (users.items() if isinstance(users, dict) else ())
+        name: tuple(user["visible_subarrays"])
+        for names, user in (users.items() if isinstance(users, dict) else ())
         if isinstance(user, dict) and isinstance(user.get("visible_subarrays"), list)
+        for name in _each(str(names))
     }
     return Emulated(
         downlink_snr_db=_snr_db(emulator.get("downlink_noise")),
         uplink_snr_db=_snr_db(emulator.get("uplink_noise")),
         visible=seen,
     )
+
+
+def _each(names: str) -> tuple[str, ...]:
+    try:
+        return each_name(names)
+    except ValueError:
+        return ()
 
 
 def _snr_db(noise: object) -> float | None:

@@ -49,10 +49,9 @@ class Board:
         return {"mode": self.mode, "generation": self.generation, **shown}
 
     async def refine(self) -> None:
-        """Let the state reckon, a little at a time, what it owes, until cancelled."""
+        """Let the state reckon, a little at a time, what it owes, until cancelled; the next frame has it."""
         while True:
             await asyncio.sleep(REFINE_S)
-            state = self.state
-            refined = [state is not None and state.refine() for _ in range(REFINED_AT_ONCE)]
-            if any(refined):
-                self.touch()
+            for _ in range(REFINED_AT_ONCE):
+                if self.state is None or not self.state.refine():
+                    break

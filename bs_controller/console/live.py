@@ -4,6 +4,7 @@ Each announcement of another run begins another state, with what its journal has
 """
 
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -12,9 +13,9 @@ from typing import Any
 
 from bs_controller.console.about import about_from_config
 from bs_controller.console.board import Board
+from bs_controller.console.gaps import records_between
 from bs_controller.console.state import ConsoleState
-from bs_controller.recorded import RecordingError, document_of
-from bs_controller.streamed import stream_run
+from bs_controller.recorded import RecordingError, Samples, document_of, samples_of
 from protocol.config import ConfigError
 from protocol.events import MAX_FRAME_BYTES, Announcement, Event, EventFormatError, Told, event_from_frames
 from protocol.journal import record_from_line
@@ -23,8 +24,9 @@ from protocol.transport import Subscriber
 logger = logging.getLogger(__name__)
 
 TRUTHS_KEPT = 20_000
+TRUTH_BYTES = 1 << 22  # in which so many lie
 LOOK_AGAIN_S = 0.02
-CATCH_UP_BYTES = 1 << 26  # some ten seconds of reading
+UNWRITTEN_KEPT = 4096  # as many as a controller's recorder lets wait
 
 
 class TruthTail:
@@ -47,8 +49,9 @@ class TruthTail:
     def _read_on(self) -> None:
         try:
             with self._path.open("rb") as file:
+                self._offset_bytes = max(self._offset_bytes, file.seek(0, 2) - TRUTH_BYTES)
                 file.seek(self._offset_bytes)
-                data = file.read(1 << 24)
+                data = file.read(TRUTH_BYTES)
         except OSError:
             return
         whole, _, _ = data.rpartition(b"\n")
@@ -67,12 +70,19 @@ class TruthTail:
 
 
 class LiveFeed:
-    """The events of one endpoint on a board; a controller that comes later or again is found by itself."""
+    """The events of one endpoint on a board; a controller that comes later or again is found by itself.
+
+    What events did not bring is read from the run's journal, if that is within reach, and else counted.
+    """
 
     def __init__(self, endpoint: str, board: Board) -> None:
         self._board = board
         self._run: tuple[str, object] | None = None
-        self._number = 0
+        self._directory: Path | None = None  # if its journal is within reach
+        self._number = 0  # of the last record that was taken; all before it were, or were counted
+        self._unwritten: set[int] = (
+            set()
+        )  # taken before their turn: they are told when they are refused, others once on disk
         self._subscriber = Subscriber(endpoint, self._on_frames, max_frame_bytes=MAX_FRAME_BYTES)
 
     def close(self) -> None:
@@ -94,13 +104,37 @@ class LiveFeed:
         match event.event:
             case Announcement():
                 self._announced(event.event, event.number)
-                self._miss(event.number - self._number)
-            case Told() if self._board.state is not None and event.number > self._number:
-                self._miss(event.number - self._number - 1)
-                arrays = event.arrays
-                self._board.state.note(event.event.record, lambda: arrays, recorded=event.event.recorded)
-        self._number = max(self._number, event.number)
+                self._fill(event.number + 1)
+            case Told() if self._run is not None and event.event.started_utc == self._run[1]:
+                self._told(event.event, event.number, event.arrays)
         self._board.touch(event.sent_s)
+
+    def _told(self, told: Told, number: int, arrays: Mapping[str, Samples]) -> None:
+        if number <= self._number or self._board.state is None:
+            return
+        if not told.recorded and number > self._number + 1 and len(self._unwritten) < UNWRITTEN_KEPT:
+            self._unwritten.add(number)
+        else:
+            self._fill(number)
+            self._number = number
+        self._board.state.note(told.record, lambda: arrays, recorded=told.recorded)
+
+    def _fill(self, number: int) -> None:
+        """Take what should have come before a number: from the journal, or as lost."""
+        state, missing = self._board.state, number - 1 - self._number
+        if state is None or missing <= 0:
+            return
+        early = {one for one in self._unwritten if one < number}
+        self._unwritten -= early
+        found = (
+            []
+            if self._directory is None or missing == len(early)
+            else _noted(self._directory, state, self._number, number)
+        )
+        lost = missing - len(early.union(found))
+        if lost > 0:
+            state.note_lost(lost)
+        self._number = number - 1
 
     def _announced(self, run: Announcement, number: int) -> None:
         known = run.directory, run.start.get("started_utc")
@@ -110,16 +144,14 @@ class LiveFeed:
         directory = Path(run.directory)
         here = _is_here(directory, run.start)
         state = ConsoleState(about, TruthTail(directory / "truth.jsonl") if here else _unknown)
-        self._run, self._number = known, _caught_up(directory, state) if here else 0
+        self._run, self._directory = known, directory if here else None
+        self._unwritten.clear()
+        self._number = _caught_up(directory, state, run.peers) if here else 0
         if self._number == 0:  # no journal within reach
             self._number = number
             for record in run.peers:
                 state.note(record, dict)
         self._board.replace(state)
-
-    def _miss(self, events: int) -> None:
-        if events > 0 and self._board.state is not None:
-            self._board.state.note_lost(events)
 
 
 def _unknown(_ue: str, _epoch: int) -> None:
@@ -135,16 +167,24 @@ def _is_here(directory: Path, start: Mapping[str, object]) -> bool:
     return isinstance(found, dict) and found.get("started_utc") == start.get("started_utc")
 
 
-def _caught_up(directory: Path, state: ConsoleState) -> int:
-    """Give a state what is in the journal already; return the number of its last record, 0 if there is none to read."""
-    number = 0
-    try:
-        if (directory / "journal.jsonl").stat().st_size > CATCH_UP_BYTES:
-            return 0
-        run = stream_run(directory)
-        for record in run.records():
-            state.note(record, partial(run.samples, record))
-            number = int(str(record["seq"]))
-    except (OSError, RecordingError) as error:
-        logger.info("what was recorded so far is not shown: %s", error)
-    return number
+def _noted(directory: Path, state: ConsoleState, after: int, before: int) -> list[int]:
+    """Give a state the records between two numbers that the journal has; return their numbers."""
+    records = records_between(directory / "journal.jsonl", after, before)
+    for record in records:
+        state.note(record, partial(samples_of, directory, record))
+    return [record["seq"] for record in records]
+
+
+def _caught_up(directory: Path, state: ConsoleState, peers: list[dict[str, Any]]) -> int:
+    """Give a state what is in the journal already, or the end of one that is long; return the number of its last record.
+
+    It is 0 if there is none to read.
+    """
+    records = records_between(directory / "journal.jsonl", 0, sys.maxsize)
+    if records and records[0]["seq"] > 1:
+        for record in peers:
+            state.note(record, dict)
+        state.note_left_out(records[0]["seq"] - 1, float(records[0].get("time_s", 0.0)))
+    for record in records:
+        state.note(record, partial(samples_of, directory, record))
+    return records[-1]["seq"] if records else 0

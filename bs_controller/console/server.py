@@ -27,9 +27,8 @@ from bs_controller.console.player import Player
 
 PAGE = Path(__file__).parent / "page"
 MAX_BROWSERS = 32
-BETWEEN_FRAMES_S = (
-    0.05  # at ten a second the newest event, which may miss a frame by little, would be drawn 100 ms late
-)
+BETWEEN_FRAMES_S = 0.1  # on average
+EARLY_S = 0.03  # may a frame come after one that came late, or events ten times a second would miss every other
 GATHER_S = 0.01  # the rest of a burst
 HEARTBEAT_S = 1.0
 IN_FLIGHT = 2
@@ -86,7 +85,8 @@ class _Browser:
                 sending.cancel()
 
     async def _send_frames(self) -> None:
-        board = self._console.board
+        board, loop = self._console.board, asyncio.get_running_loop()
+        due_s = loop.time()
         with board.watched() as changed:
             while True:
                 try:
@@ -101,7 +101,8 @@ class _Browser:
                     await self._socket.send_bytes(self._frame())
                 except (WebSocketDisconnect, RuntimeError):  # gone; the reader ends the connection
                     return
-                await asyncio.sleep(BETWEEN_FRAMES_S - GATHER_S)
+                due_s = max(due_s, loop.time() - EARLY_S) + BETWEEN_FRAMES_S
+                await asyncio.sleep(due_s - loop.time() - GATHER_S)
 
     def _frame(self) -> bytes:
         board = self._console.board

@@ -31,11 +31,13 @@ from bs_controller.console.tracks import track_values
 from protocol.keys import RADIO
 
 Record = Mapping[str, Any]
+Point = tuple[float, float]
 #: True range and angle of a user while an epoch was on the air, if anybody knows.
 Truth = Callable[[str, int], tuple[float, float] | None]
 
 TRAIL_POINTS = 120
 RATE_WITHIN_S = 5.0
+OF_TRACKS = "/tracks"  # ends the name of a scheme's curve of errors of tracks
 UNBOUNDED = 256  # fixes wait for their bounds, the latest of them
 
 
@@ -47,6 +49,15 @@ class _Peer:
     software: str = ""
     since_s: float = 0.0
     faults: int = 0
+
+
+class _Fix(tuple[Record, Point, Point | None, float | None]):
+    """A fix with its place, that of the truth and the distance between both; never changed, and shared by all copies."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, _: object) -> "_Fix":
+        return self
 
 
 class ConsoleState:
@@ -61,13 +72,16 @@ class ConsoleState:
         self._revision: dict[str, int] = {}
         self._made: dict[str, tuple[int, Section]] = {}
         self._peers = {RADIO: _Peer(RADIO, "radio")} | {ue: _Peer(ue, "ue") for ue in about.controller.ues}
-        self._fixes: dict[tuple[str, str], dict[str, object]] = {}
-        self._tracks: dict[str, dict[str, object]] = {}
+        self._fixes: dict[tuple[str, str], _Fix] = {}
+        self._tracks: dict[str, dict[str, Any]] = {}
         self._trails: dict[str, deque[tuple[float, float]]] = {}
         self._truths: dict[str, tuple[float, float]] = {}
         self._errors, self._alarms = Errors(), Alarms()
         self._latencies: dict[str, Distribution] = {}
-        self._fix_times_s: deque[float] = deque(maxlen=512)
+        self._fix_times_s: deque[float] = deque(maxlen=8192)
+        self._tracked: dict[
+            str, tuple[object, str, tuple[float, float]]
+        ] = {}  # round, scheme and truth of the last fix
         self._heard = HeardViews(about.facts)
         self._bounds = FixBounds(about.facts, about.emulated, about.unknowns)
         self._unbounded: deque[tuple[str, str, list[Request], tuple[float, float]]] = deque(maxlen=UNBOUNDED)
@@ -117,6 +131,16 @@ class ConsoleState:
             self._changed("errors")
         return True
 
+    def note_damage(self, text: str) -> None:
+        """Take that what follows cannot be read."""
+        self._alarm("damaged", "bad", f"the recording cannot be read on: {text}")
+
+    def note_left_out(self, records: int, before_s: float) -> None:
+        """Take that what came first is not shown."""
+        self._alarm(
+            "left out", "warn", f"shown from {before_s:.0f} s on; {records} records before it are in the journal alone"
+        )
+
     def note_lost(self, events: int) -> None:
         """Take that so many records were published and did not arrive."""
         self._alarm("lost", "warn", f"records that did not reach the console: {events}; the journal has them")
@@ -157,19 +181,36 @@ class ConsoleState:
         self._fix_times_s.append(self.time_s)
         x_m, y_m = point_m(record["range_m"], record["angle_rad"])
         place = self._truth(ue, record["epochs"][-1]) if record["epochs"] else None
-        truth = point_m(*place) if place is not None else None
+        truth = self._truth_of(record)
         error_m = math.dist((x_m, y_m), truth) if truth is not None else None
+        self._tracked.pop(ue, None)
+        if truth is not None:
+            self._tracked[ue] = record["round"], scheme, truth
         self._errors.add(scheme, error_m, expected_error_m(record))
         if place is not None:
             self._unbounded.append((scheme, ue, self._heard.requests(record), place))
-        self._fixes[ue, scheme] = fix_values(record, (x_m, y_m), truth, error_m)
+        self._fixes[ue, scheme] = _Fix((record, (x_m, y_m), truth, error_m))
         if record.get("integrity") == "suspect":
             self._alarm("suspect fix", "warn", f"{ue} by {scheme}: the fix is suspect")
         for section in ("fixes", "errors", *self._heard.note_fix(record)):
             self._changed(section)
 
+    def _truth_of(self, record: Record) -> tuple[float, float] | None:
+        """Return where a user was while a fix was made: in the middle of its sweeps in a run that tracks, else at the last."""
+        epochs = record["epochs"] if self.about.controller.track is not None else record["epochs"][-1:]
+        places = [self._truth(record["ue"], epoch) for epoch in epochs]
+        points = [point_m(*place) for place in places if place is not None]
+        if not points or len(points) < len(places):
+            return None
+        return sum(x_m for x_m, _ in points) / len(points), sum(y_m for _, y_m in points) / len(points)
+
     def _note_track(self, record: Record) -> None:
-        self._tracks[record["ue"]] = track_values(record, self._tracks.get(record["ue"]))
+        ue = record["ue"]
+        track = self._tracks[ue] = track_values(record, self._tracks.get(ue))
+        number, scheme, truth = self._tracked.get(ue, (None, "", (0.0, 0.0)))
+        if number is not None and number == record["round"]:
+            self._errors.add_track(scheme, math.dist(track["point"], truth))
+            self._changed("errors")
         self._changed("tracks")
 
     def _note_end(self, record: Record) -> None:
@@ -263,7 +304,7 @@ class ConsoleState:
         return Section(values={"peers": [asdict(peer) for peer in self._peers.values()]})
 
     def _fixes_section(self) -> Section:
-        return Section(values={"fixes": list(self._fixes.values())})
+        return Section(values={"fixes": [fix_values(*fix) for fix in self._fixes.values()]})
 
     def _tracks_section(self) -> Section:
         truth = [{"ue": ue, "point": self._truths[ue], "trail": list(trail)} for ue, trail in self._trails.items()]
@@ -273,8 +314,12 @@ class ConsoleState:
         summaries, curves = {}, {}
         for scheme, distribution in self._errors.by_scheme.items():
             of_errors = {"expected_m": self._errors.expected_m(scheme), "bound_m": self._errors.bound_m(scheme)}
-            summaries[scheme] = {**distribution.summary(), **of_errors}
+            tracks = self._errors.of_tracks.get(scheme)
+            of_tracks = None if tracks is None else tracks.summary()
+            summaries[scheme] = {**distribution.summary(), **of_errors, "tracks": of_tracks}
             curves[scheme] = distribution.curve().astype(np.float32)
+            if tracks is not None:
+                curves[f"{scheme}{OF_TRACKS}"] = tracks.curve().astype(np.float32)
         return Section(values={"schemes": summaries}, arrays=curves)
 
     def _latencies_section(self) -> Section:

@@ -1,7 +1,7 @@
 """What a run's records add up to: errors by scheme, latencies by request, alarms; bounded, whatever the run's length."""
 
 import math
-from bisect import bisect_right
+from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,12 +28,15 @@ class Distribution:
     """The latest values of one quantity, and how many there were."""
 
     count: int = 0
-    latest: deque[float] = field(default_factory=lambda: deque(maxlen=LATEST))
+    latest: "array[float]" = field(default_factory=lambda: array("d"))  # as a ring once it is full
 
     def add(self, value: float) -> None:
         """Take one more value."""
+        if self.count < LATEST:
+            self.latest.append(value)
+        else:
+            self.latest[self.count % LATEST] = value
         self.count += 1
-        self.latest.append(value)
 
     def summary(self) -> dict[str, float]:
         """Return count, quantiles and extremes; the quantiles are those of `numpy.percentile`."""
@@ -53,17 +56,18 @@ class Distribution:
 
     def bins(self) -> npt.NDArray[np.float64]:
         """Return how many values lie in each latency bin, those beyond the ends in the first and last."""
-        counts = np.zeros(EDGES_MS.size - 1)
-        for value in self.latest:
-            counts[min(max(bisect_right(EDGES_MS, value) - 1, 0), counts.size - 1)] += 1
+        bins = EDGES_MS.size - 1
+        found = np.searchsorted(EDGES_MS, np.array(self.latest), side="right") - 1
+        counts: npt.NDArray[np.float64] = np.bincount(np.clip(found, 0, bins - 1), minlength=bins).astype(np.float64)
         return counts
 
 
 class Errors:
-    """Distances between fixes and truth by scheme, and what each scheme itself expected of them."""
+    """Distances between fixes and truth by scheme, those of the tracks after them, and what each scheme itself expected."""
 
     def __init__(self) -> None:
         self.by_scheme: dict[str, Distribution] = {}
+        self.of_tracks: dict[str, Distribution] = {}
         self._expected_m2: dict[str, Distribution] = {}
         self._bound_m2: dict[str, Distribution] = {}
 
@@ -74,6 +78,10 @@ class Errors:
             distribution.add(error_m)
         if expected_m is not None:
             self._expected_m2.setdefault(scheme, Distribution()).add(expected_m**2)
+
+    def add_track(self, scheme: str, error_m: float) -> None:
+        """Take the error of a track after a fix of this scheme, at the time of the fix."""
+        self.of_tracks.setdefault(scheme, Distribution()).add(error_m)
 
     def add_bound(self, scheme: str, bound_m: float) -> None:
         """Take the bound of one fix."""
@@ -89,7 +97,7 @@ class Errors:
 
 
 def _root_mean(squares: Distribution | None) -> float | None:
-    return None if squares is None else math.sqrt(sum(squares.latest) / len(squares.latest))
+    return None if squares is None else math.sqrt(float(np.mean(squares.latest)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

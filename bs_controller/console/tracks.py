@@ -10,10 +10,10 @@ TRAIL_POINTS = 200
 STATES = 4
 
 
-def track_values(record: Record, before: Mapping[str, object] | None) -> dict[str, object]:
+def track_values(record: Record, before: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return where a user is tracked, with covariance, velocity and the way so far."""
     point = _point(record)
-    trail = list(before["trail"]) if before is not None and isinstance(before["trail"], list) else []
+    trail = [] if before is None else before["trail"]
     velocity = [record[key] for key in ("vx_m_s", "vy_m_s") if key in record]
     return {
         "ue": record["ue"],

@@ -30,6 +30,7 @@ def report_page(run: Path) -> str:
     """
     board = Board("recorded")
     player = Player(run, board)
+    player.arrive()
     state = board.state
     assert state is not None  # noqa: S101 - the player put one there
     while state.refine():

@@ -16,12 +16,14 @@ RECORD = {"kind": "report", "ue": "ue-1", "epoch": 3, "measure_ms": 1.5}
 
 def told(number: int) -> Event:
     samples = np.arange(4) + 1j * number
-    return Event(number=number, sent_s=2.0, event=Told(record=RECORD, recorded=True), arrays={"report": samples})
+    return Event(
+        number=number, sent_s=2.0, event=Told(started_utc="", record=RECORD, recorded=True), arrays={"report": samples}
+    )
 
 
 def test_an_event_comes_back_as_it_was_told() -> None:
     event = event_from_frames([bytes(frame) for frame in frames_from_event(told(7))])
-    assert (event.number, event.sent_s, event.event) == (7, 2.0, Told(record=RECORD, recorded=True))
+    assert (event.number, event.sent_s, event.event) == (7, 2.0, Told(started_utc="", record=RECORD, recorded=True))
     # complex64 holds these integers exactly
     np.testing.assert_array_equal(event.arrays["report"], np.arange(4) + 7j)
 
@@ -37,7 +39,14 @@ def test_an_announcement_has_no_arrays() -> None:
         ([], "no frame"),
         ([b"\xc1"], "header"),
         ([msgspec.msgpack.encode({"number": 1})], "header"),
-        ([msgspec.msgpack.encode({**msgspec.to_builtins(Told(record={}, recorded=True)), "more": 1})], "header"),
+        (
+            [
+                msgspec.msgpack.encode(
+                    {**msgspec.to_builtins(Told(started_utc="", record={}, recorded=True)), "more": 1}
+                )
+            ],
+            "header",
+        ),
         ([bytes(frame) for frame in frames_from_event(told(1))][:1], "1 arrays, got 0 frames"),
         ([*[bytes(frame) for frame in frames_from_event(told(1))][:1], b"short"], "got 5 bytes"),
     ],
