@@ -27,7 +27,7 @@ from bs_controller.console.tallies import (
     expected_error_m,
     latencies_of,
 )
-from bs_controller.console.tracks import track_values
+from bs_controller.console.tracks import Way, track_values
 from protocol.keys import RADIO
 
 Record = Mapping[str, Any]
@@ -75,6 +75,7 @@ class ConsoleState:
         self._fixes: dict[tuple[str, str], _Fix] = {}
         self._tracks: dict[str, dict[str, Any]] = {}
         self._trails: dict[str, deque[tuple[float, float]]] = {}
+        self._ways: dict[tuple[str, str], Way] = {}  # by user, of its track or the truth
         self._truths: dict[str, tuple[float, float]] = {}
         self._errors, self._alarms = Errors(), Alarms()
         self._latencies: dict[str, Distribution] = {}
@@ -172,6 +173,7 @@ class ConsoleState:
         trail = self._trails.setdefault(ue, deque(maxlen=TRAIL_POINTS))
         if not trail or math.dist(trail[-1], point) > 1e-3:
             trail.append(point)
+            self._ways.setdefault((ue, "truth"), Way()).add(point)
         self._truths[ue] = point
         self._changed("tracks")
 
@@ -207,6 +209,7 @@ class ConsoleState:
     def _note_track(self, record: Record) -> None:
         ue = record["ue"]
         track = self._tracks[ue] = track_values(record, self._tracks.get(ue))
+        self._ways.setdefault((ue, "track"), Way()).add(track["point"])
         number, scheme, truth = self._tracked.get(ue, (None, "", (0.0, 0.0)))
         if number is not None and number == record["round"]:
             self._errors.add_track(scheme, math.dist(track["point"], truth))
@@ -249,6 +252,10 @@ class ConsoleState:
             "ended": self.ended,
             "alarms": sum(self._alarms.counts.values()),
         }
+
+    def ways(self) -> Mapping[tuple[str, str], Way]:
+        """Return where users went in the whole run, by user and whether it is ``track`` or ``truth``."""
+        return self._ways
 
     def sections(self, ue: str, seen: dict[str, int]) -> dict[str, Section]:
         """Return what changed since `seen`, in which the revisions are noted; of users' samples that of `ue` alone."""

@@ -1,13 +1,41 @@
 """From records of kind ``track`` to what the map draws; what a tracker does not say is left out (rules)."""
 
 import math
+from array import array
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Record = Mapping[str, Any]
 
 TRAIL_POINTS = 200
+WAY_POINTS = 400
 STATES = 4
+
+
+@dataclass(slots=True)
+class Way:
+    """Where a user went in the whole run, in at most `WAY_POINTS`: once there are more, every other one is forgotten."""
+
+    every: int = 1  # so manieth place is a point
+    count: int = 0
+    axes_m: "array[float]" = field(default_factory=lambda: array("d"))  # x and y in turn
+    newest: tuple[float, float] | None = None
+
+    def add(self, point: tuple[float, float]) -> None:
+        """Go on to a place."""
+        self.newest = point
+        if self.count % self.every == 0:
+            self.axes_m.extend(point)
+        self.count += 1
+        if len(self.axes_m) > 2 * WAY_POINTS:
+            self.axes_m = array("d", (value for x in range(0, len(self.axes_m), 4) for value in self.axes_m[x : x + 2]))
+            self.every *= 2
+
+    def points(self) -> list[tuple[float, float]]:
+        """Return its points, from the first place to the newest."""
+        points = list(zip(self.axes_m[::2], self.axes_m[1::2], strict=True))
+        return points if self.newest is None or points[-1] == self.newest else [*points, self.newest]
 
 
 def track_values(record: Record, before: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bs_controller.console.frames import Section
-from deploy.report.svg import BOTTOM, LEFT, RIGHT, TOP, Axis, Plot
+from bs_controller.console.state import OF_TRACKS
+from bs_controller.console.tracks import Way
+from deploy.report.svg import BOTTOM, DASHES, DOTS, LEFT, RIGHT, TOP, Axis, Plot
 
 Sections = Mapping[str, Section]
 
 COLOURS = 8
+MAP_POINTS, MIN_WAY_POINTS = 40_000, 8  # of all ways together, each a dozen bytes of the page; of one
 LATENCY_COLOURS = {"configure": 0, "measure": 1, "capture": 2, "fix": 3}
 
 
@@ -31,8 +34,8 @@ def milliseconds(value: float) -> str:
     return f"{value:.3g} ms" if value < 1000 else f"{value / 1000:.3g} s"
 
 
-def map_plot(sections: Sections, schemes: list[str]) -> str:
-    """Return the region from above with the newest fix of every user and scheme, and the truth where there is one."""
+def map_plot(sections: Sections, schemes: list[str], ways: Mapping[tuple[str, str], Way]) -> str:
+    """Return the region from above: the newest fix of every user and scheme, whole ways, and the truth if known."""
     run: Any = sections["run"].values
     region = run["region"]
     far, low_rad, high_rad = region["range_max_m"], region["angle_min_rad"], region["angle_max_rad"]
@@ -49,8 +52,11 @@ def map_plot(sections: Sections, schemes: list[str]) -> str:
     for x_m, y_m in run["scatterers"]:
         plot.words((y_m, x_m), "✳", "var(--muted)")
     tracks: Any = sections["tracks"].values
-    for track in (*tracks["truth"], *tracks["tracks"]):
-        plot.line([(y_m, x_m) for x_m, y_m in track["trail"]], "var(--muted)")
+    most = max(MIN_WAY_POINTS, MAP_POINTS // max(len(ways), 1))
+    for (_, of), way in sorted(ways.items(), key=lambda entry: entry[0][1], reverse=True):  # tracks above the truth
+        points = way.points()
+        few = points[:: -(-len(points) // most)]
+        plot.line([(y_m, x_m) for x_m, y_m in [*few, points[-1]]], f"var(--{of})", width=1.2)
     fixes: Any = sections["fixes"].values["fixes"]
     for fix in fixes:
         error = "" if fix["error_m"] is None else f", error {metres(fix['error_m'])}"
@@ -73,14 +79,15 @@ def error_plot(sections: Sections, schemes: list[str]) -> str | None:
     plot = Plot("Errors", Axis(label="error", low=low, high=high, log=True, text=metres),
                 Axis(label="share of fixes", low=0.0, high=1.0))  # fmt: skip
     about: Any = sections["errors"].values["schemes"]
-    for name, curve in curves.items():
+    for key, curve in curves.items():
         if not curve:
             continue
+        name, of_tracks = key.removesuffix(OF_TRACKS), key.endswith(OF_TRACKS)
         steps = [(x, (n + part) / len(curve)) for n, x in enumerate(curve) for part in (0, 1)]
-        plot.line(steps, colour(schemes.index(name)), width=2)
-        bound_m = about[name]["bound_m"]
+        plot.line(steps, colour(schemes.index(name)), width=2, dash=DOTS if of_tracks else "")
+        bound_m = None if of_tracks else about[name]["bound_m"]
         if bound_m is not None and low < bound_m < high:
-            plot.line([(bound_m, 0.0), (bound_m, 1.0)], colour(schemes.index(name)), dash=True, width=1.2)
+            plot.line([(bound_m, 0.0), (bound_m, 1.0)], colour(schemes.index(name)), dash=DASHES, width=1.2)
     return plot.text()
 
 
@@ -103,6 +110,6 @@ def latency_plot(sections: Sections) -> str | None:
         plot.line(steps, colour(LATENCY_COLOURS[kind]))
     deadline_ms = float(str(run["deadline_ms"]))
     if edges_ms[0] < deadline_ms < edges_ms[-1]:
-        plot.line([(deadline_ms, 0.0), (deadline_ms, top)], "var(--bad)", dash=True)
+        plot.line([(deadline_ms, 0.0), (deadline_ms, top)], "var(--bad)", dash=DASHES)
         plot.words((deadline_ms, 0.9 * top), "deadline", "var(--bad)")
     return plot.text()

@@ -43,7 +43,7 @@ def report_page(run: Path) -> str:
     parts = [
         f"<header><p>Run of the near-field testbed</p><h1>{html.escape(about.name)}</h1></header>",
         _list(_about(state, player.duration_s)),
-        _figure("Map", map_plot(sections, schemes), _legend(found, schemes, "truth +, scatterers ✳; newest fixes")),
+        _map(state, sections, schemes),
         _errors(sections, schemes),
         _latencies(sections),
         _users(sections),
@@ -70,13 +70,24 @@ def _about(state: ConsoleState, lasted_s: float) -> list[tuple[str, str]]:
     ]
 
 
+def _map(state: ConsoleState, sections: Sections, schemes: list[str]) -> str:
+    found: Any = sections["errors"].values["schemes"]
+    ways = state.ways()
+    every = max((way.every for way in ways.values()), default=1)
+    tracks = _mark("var(--track)", "tracks") if any(of == "track" for _, of in ways) else ""
+    thinned = f"; ways are thinned, to one place in {every}" if every > 1 else ""
+    legend = _legend(found, schemes, f"newest fixes; + truth now, line: its way; ✳ scatterer{thinned}")
+    return _figure("Map", map_plot(sections, schemes, ways), tracks + legend)
+
+
 def _errors(sections: Sections, schemes: list[str]) -> str:
     about: Any = sections["errors"].values["schemes"]
     figure = error_plot(sections, schemes)
     rows = [
-        (name, one["count"], *(NONE if one[key] is None else metres(one[key]) for key in ERRORS))
-        for name, one in about.items()
-        if one["count"]
+        (name + of, one["count"], *(NONE if one.get(key) is None else metres(one[key]) for key in ERRORS))
+        for name, fixes in about.items()
+        for of, one in (("", fixes), (", tracks after its fixes", fixes["tracks"]))
+        if one is not None and one["count"]
     ]
     if figure is None:
         return _figure("Errors", "<p>No truth to compare with was recorded.</p>", "")
@@ -93,7 +104,9 @@ def _errors(sections: Sections, schemes: list[str]) -> str:
         ),
         rows,
     )
-    return _figure("Errors", figure, _legend(about, schemes, "dashed: rms of Cramer-Rao bounds")) + table
+    return (
+        _figure("Errors", figure, _legend(about, schemes, "dotted: tracks; vertical: rms of Cramer-Rao bounds")) + table
+    )
 
 
 def _latencies(sections: Sections) -> str:

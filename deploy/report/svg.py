@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 Point = tuple[float, float]
 
+DASHES, DOTS = "5 4", "2 3"
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 36.0, 10.0, 40.0
 
 
@@ -60,10 +61,10 @@ class Plot:
         across, up = self._width - LEFT - RIGHT, self._height - TOP - BOTTOM
         return LEFT + across * self._x.share(point[0]), TOP + up * (1 - self._y.share(point[1]))
 
-    def line(self, points: Sequence[Point], colour: str, *, dash: bool = False, width: float = 1.6) -> None:
+    def line(self, points: Sequence[Point], colour: str, *, dash: str = "", width: float = 1.6) -> None:
         """Draw a line through points."""
-        path = " ".join(f"{x:.2f},{y:.2f}" for x, y in map(self.at, points))
-        dashes = ' stroke-dasharray="5 4"' if dash else ""
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(self.at, points))
+        dashes = f' stroke-dasharray="{dash}"' if dash else ""
         self._parts.append(
             f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
         )

@@ -47,10 +47,10 @@ export function createHead(context) {
   };
 }
 
-function setMode({ mode, ended }) {
+function setMode({ mode, ended, read }) {
   const badge = byId("mode");
   badge.dataset.state = mode;
-  badge.textContent = { live: ended == null ? "live" : ended ? "finished" : "stopped", recorded: "recording", lost: "connection lost" }[mode] ?? mode;
+  badge.textContent = { live: ended == null ? "live" : ended ? "finished" : "stopped", recorded: read == null ? "recording" : `reading ${Math.floor(100 * read)} %`, lost: "connection lost" }[mode] ?? mode;
 }
 
 function setUsers(ues, chosen) {

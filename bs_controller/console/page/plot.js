@@ -32,8 +32,8 @@ export class Plot {
       cursor: { y: false, drag: { x: true, y: false, setScale: true }, points: { size: 5 } },
       scales: { x: { time: false, distr: x.log ? 3 : 1, ...(x.range ? { range: x.range } : {}) }, y: { range: y.range } },
       axes: [axis(x, 2), axis(y, 3)],
-      series: [{}, ...series.map(({ name, colour, stepped, fill, width = 1.5 }) => ({
-        label: name, stroke: () => colour(), width, spanGaps: true, points: { show: false },
+      series: [{}, ...series.map(({ name, colour, stepped, fill, dash, width = 1.5 }) => ({
+        label: name, stroke: () => colour(), width, spanGaps: true, points: { show: false }, ...(dash ? { dash } : {}),
         ...(fill ? { fill: () => colour() + "28" } : {}), ...(stepped ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
       }))],
       hooks: { setCursor: [(u) => onCursor?.(u.cursor.idx)], draw: draw ? [draw] : [] },
