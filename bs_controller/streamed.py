@@ -19,7 +19,7 @@ from bs_controller.recorded import (
 )
 from protocol.journal import DamagedJournalError, Record, record_from_line, streamed_records
 
-LAST_BYTES = 1 << 20  # in which the last record is looked for
+LAST_BYTES = 1 << 20  # in which the last record with a time is looked for
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,15 +82,17 @@ class StreamedRun:
             where = f"{damage.line}" if begin_bytes == 0 else f"{damage.line} lines after byte {begin_bytes}"
             raise RecordingError(f"{path}:{where}: {damage}") from damage
 
-    def last_record(self) -> Record | None:
-        """Return the last intact record, none if the end of the journal holds none."""
+    def lasted_s(self) -> float:
+        """Return the time of the last record that has one, 0 if the end of the journal holds none."""
         with (self.path / "journal.jsonl").open("rb") as file:
             file.seek(max(0, self.journal_bytes - LAST_BYTES))
             lines = file.read().split(b"\n")
         for line in reversed(lines):
             with suppress(ValueError):
-                return record_from_line(line)
-        return None
+                time_s = record_from_line(line).get("time_s")
+                if isinstance(time_s, int | float):
+                    return float(time_s)
+        return 0.0
 
     def records(self) -> Iterator[Record]:
         """Yield the records of the journal after its header.

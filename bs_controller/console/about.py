@@ -33,6 +33,18 @@ class About:
     directory: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def deadline_s(self) -> float:
+        """Return how long a request may take."""
+        track = self.controller.track
+        within_s = self.controller.request_deadline_s
+        return within_s if track is None else min(within_s, track.answer_within_s)
+
+    @property
+    def endless(self) -> bool:
+        """Return whether the run goes on until somebody stops it."""
+        return self.controller.track is not None and self.controller.track.duration_s is None
+
 
 def about_from_config(config_text: str, start: Mapping[str, Any], directory: str) -> About:
     """Return what a resolved testbed file and the start document of its run say.

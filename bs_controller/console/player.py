@@ -7,6 +7,7 @@ were kept on the way and goes on from there.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,7 @@ class _Reading:
     def _look_ahead(self) -> None:
         self._next = next(self._records, None)
         if self._next is not None:  # records of one moment may be written a little out of order
-            self._next_s = max(self._next_s, time_of(self._next.record, self._next_s))
+            self._next_s = max(self._next_s, _time_s(self._next.record, self._next_s))
 
 
 class Player:
@@ -89,7 +90,7 @@ class Player:
         start: Any = self._run.document.get("start", {})
         about = about_from_config(self._run.config_text, start, str(path.resolve()))
         self._begin = _Kept(state=ConsoleState(about, RecordedTruth(path / "truth.jsonl")), time_s=0.0, place_bytes=0)
-        self._size_bytes, self.duration_s = self._run.journal_bytes, time_of(self._run.last_record(), 0.0)
+        self._size_bytes, self.duration_s = self._run.journal_bytes, self._run.lasted_s()
         self._kept: list[_Kept] = []
         self._first_sweep_s = 0.0
         self.playing, self.speed = False, 1.0
@@ -191,9 +192,8 @@ class Player:
         return reading
 
 
-def time_of(record: Any, otherwise_s: float) -> float:
-    """Return the time of a record, or another where there is none."""
-    return otherwise_s if record is None else float(record.get("time_s", otherwise_s))
+def _time_s(record: Mapping[str, Any], otherwise_s: float) -> float:
+    return float(record.get("time_s", otherwise_s))
 
 
 def _time_of(kept: _Kept) -> float:

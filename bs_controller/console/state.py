@@ -27,7 +27,7 @@ from bs_controller.console.tallies import (
     expected_error_m,
     latencies_of,
 )
-from bs_controller.console.tracks import Way, track_values
+from bs_controller.console.tracks import TRAIL_POINTS, TRAIL_S, Way, track_values
 from protocol.keys import RADIO
 
 Record = Mapping[str, Any]
@@ -35,7 +35,6 @@ Point = tuple[float, float]
 #: True range and angle of a user while an epoch was on the air, if anybody knows.
 Truth = Callable[[str, int], tuple[float, float] | None]
 
-TRAIL_POINTS = 120
 RATE_WITHIN_S = 5.0
 OF_TRACKS = "/tracks"  # ends the name of a scheme's curve of errors of tracks
 UNBOUNDED = 256  # fixes wait for their bounds, the latest of them
@@ -74,7 +73,7 @@ class ConsoleState:
         self._peers = {RADIO: _Peer(RADIO, "radio")} | {ue: _Peer(ue, "ue") for ue in about.controller.ues}
         self._fixes: dict[tuple[str, str], _Fix] = {}
         self._tracks: dict[str, dict[str, Any]] = {}
-        self._trails: dict[str, deque[tuple[float, float]]] = {}
+        self._trails: dict[str, deque[tuple[float, tuple[float, float]]]] = {}
         self._ways: dict[tuple[str, str], Way] = {}  # by user, of its track or the truth
         self._truths: dict[str, tuple[float, float]] = {}
         self._errors, self._alarms = Errors(), Alarms()
@@ -171,8 +170,10 @@ class ConsoleState:
 
     def _see(self, ue: str, point: tuple[float, float]) -> None:
         trail = self._trails.setdefault(ue, deque(maxlen=TRAIL_POINTS))
-        if not trail or math.dist(trail[-1], point) > 1e-3:
-            trail.append(point)
+        while trail and trail[0][0] < self.time_s - TRAIL_S:
+            trail.popleft()
+        if not trail or math.dist(trail[-1][1], point) > 1e-3:
+            trail.append((self.time_s, point))
             self._ways.setdefault((ue, "truth"), Way()).add(point)
         self._truths[ue] = point
         self._changed("tracks")
@@ -218,7 +219,7 @@ class ConsoleState:
 
     def _note_end(self, record: Record) -> None:
         self.ended = bool(record["finished"])
-        if not self.ended:
+        if not self.ended and not self.about.endless:
             self._alarm("stopped", "warn", "the run ended before every user had every fix")
         counters = {name: count for name, count in record["counters"].items() if count}
         for name in ("missed_deadlines", "refused_malformed", "peers_lost"):
@@ -293,7 +294,7 @@ class ConsoleState:
                 "versions": about.versions,
                 "ues": about.controller.ues,
                 "schemes": list(about.unknowns),
-                "deadline_ms": 1e3 * about.controller.request_deadline_s,
+                "deadline_ms": 1e3 * about.deadline_s,
                 "region": msgspec.to_builtins(facts.region),
                 "array_m": facts.downlink.array.elements * facts.downlink.array.spacing_m,
                 "elements": facts.downlink.array.elements,
@@ -314,8 +315,12 @@ class ConsoleState:
         return Section(values={"fixes": [fix_values(*fix) for fix in self._fixes.values()]})
 
     def _tracks_section(self) -> Section:
-        truth = [{"ue": ue, "point": self._truths[ue], "trail": list(trail)} for ue, trail in self._trails.items()]
-        return Section(values={"tracks": list(self._tracks.values()), "truth": truth})
+        truth = [
+            {"ue": ue, "point": self._truths[ue], "trail": [point for _, point in trail]}
+            for ue, trail in self._trails.items()
+        ]
+        tracks = [{key: value for key, value in one.items() if key != "times_s"} for one in self._tracks.values()]
+        return Section(values={"tracks": tracks, "truth": truth})
 
     def _errors_section(self) -> Section:
         summaries, curves = {}, {}

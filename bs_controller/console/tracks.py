@@ -8,7 +8,7 @@ from typing import Any
 
 Record = Mapping[str, Any]
 
-TRAIL_POINTS = 200
+TRAIL_POINTS, TRAIL_S = 200, 15.0  # are drawn of where a user went last
 WAY_POINTS = 400
 STATES = 4
 
@@ -41,16 +41,20 @@ class Way:
 def track_values(record: Record, before: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return where a user is tracked, with covariance, velocity and the way so far."""
     point = _point(record)
+    time_s = float(record.get("at_s", record.get("time_s", 0.0)))
     trail = [] if before is None else before["trail"]
+    times_s = [*([] if before is None else before["times_s"]), time_s][-TRAIL_POINTS:]
+    recent = sum(time_s - one_s <= TRAIL_S for one_s in times_s)
     velocity = [record[key] for key in ("vx_m_s", "vy_m_s") if key in record]
     return {
         "ue": record["ue"],
-        "time_s": record.get("at_s", record.get("time_s")),
+        "time_s": time_s,
         "point": point,
         "covariance": _covariance(record),
         "velocity": velocity or None,
         "age_ms": record.get("age_ms"),
-        "trail": [*trail[-TRAIL_POINTS + 1 :], point],
+        "trail": [*trail, point][-recent:],
+        "times_s": times_s[-recent:],
     }
 
 

@@ -59,7 +59,8 @@ def report_page(run: Path) -> str:
 
 def _about(state: ConsoleState, lasted_s: float) -> list[tuple[str, str]]:
     about, status = state.about, state.status()
-    ended = {True: "every fix came", False: "ended before every fix came", None: "was not ended in order"}[state.ended]
+    stopped = "until it was stopped" if about.endless else "ended before every fix came"
+    ended = {True: "every fix came", False: stopped, None: "was not ended in order"}[state.ended]
     return [
         ("started", about.started_utc or NONE),
         ("lasted", f"{lasted_s:.2f} s, {ended}"),

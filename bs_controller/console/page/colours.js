@@ -21,6 +21,10 @@ export const inOrder = (schemes) => [...schemes].sort((a, b) => index(a) - index
 export const schemeColour = (scheme) => css(`--s${index(scheme) % 8}`);
 export const schemeMark = (scheme) => MARKS[index(scheme) % MARKS.length];
 
+export const schemeShape = (scheme) => SHAPES[index(scheme) % SHAPES.length];
+
+// The same shapes for legends, as clip paths.
+const SHAPES = ["circle()", "inset(1px)", "polygon(50% 0, 100% 50%, 50% 100%, 0 50%)", "polygon(50% 0, 100% 95%, 0 95%)", "polygon(50% 100%, 100% 5%, 0 5%)"];
 const MARKS = [
   (c, x, y, r) => c.arc(x, y, r, 0, 7),
   (c, x, y, r) => c.rect(x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8),

@@ -28,7 +28,7 @@ export function create(context) {
     if (!known.length) return;
     const curves = [...known.map(([scheme]) => [scheme, scheme]), ...tracked.map(([scheme]) => [scheme, scheme + OF_TRACKS])];
     plot.set(uPlot.join(curves.map(([, name]) => merged(distribution(errors.arrays[name])))), curves.map(([scheme, name]) => ({ name, colour: () => schemeColour(scheme), stepped: true, width: 2, dash: name === scheme ? undefined : [2, 3] })));
-    panel.readout.textContent = known.map(([scheme, { bound_m, expected_m }]) => `${scheme}: bound ${joined(metres(bound_m))}, own σ ${joined(metres(expected_m))}`).join("; ");
+    panel.readout.textContent = "bound, own σ: " + known.map(([scheme, { bound_m, expected_m }]) => `${scheme} ${joined(metres(bound_m))}, ${joined(metres(expected_m))}`).join("; ");
     panel.readout.title = panel.readout.textContent;
   };
   panel.table = () => [["scheme", "error_m", "share", "of"], ...Object.entries(context.store.errors?.arrays ?? {}).flatMap(([name, xs]) => Array.from(xs, (x, n) => [name.replace(OF_TRACKS, ""), x, (n + 1) / xs.length, name.endsWith(OF_TRACKS) ? "track" : "fix"]))];

@@ -1,5 +1,5 @@
 // The region in metres: the array lies at the bottom, broadside (x) is up, y and the angle grow to the right as in the image.
-import { css, schemeColour, schemeMark } from "./colours.js";
+import { css, schemeColour, schemeMark, schemeShape } from "./colours.js";
 import { fixed, joined, metres } from "./format.js";
 import { fullCanvas, Panel } from "./panel.js";
 
@@ -14,16 +14,17 @@ export function create(context) {
   panel.update = () => {
     const { run, fixes, tracks } = context.store;
     if (!run) return;
-    const marks = context.schemes().map((scheme) => ({ colour: schemeColour(scheme), name: scheme }));
-    if (tracks?.tracks.length) marks.push({ colour: css("--track"), name: "track, 1 s ahead" });
+    const marks = context.schemes().map((scheme) => ({ colour: schemeColour(scheme), shape: schemeShape(scheme), name: scheme }));
+    if (tracks?.tracks.length) marks.push({ colour: css("--track"), shape: "circle()", name: "track, 1 s ahead" });
     if (tracks?.truth.length) marks.push({ name: "+ truth" });
     if (run.scatterers.length) marks.push({ name: "✳ scatterer" });
     panel.setLegend(marks);
     const { c, width, height } = begin();
     if (view.closeUp) centreOnUser(context, view, width, height);
     else if (view.fit) Object.assign(view, whole(run.region, width, height));
-    draw(c, width, height, view, context);
-    if (width > 430 && !view.closeUp) inset(c, width, height, context);
+    const corner = width > 430 && !view.closeUp ? insetBox(width, height) : null;
+    draw(c, width, height, view, context, { covered: corner });
+    if (corner) inset(c, corner, context);
     const chosen = (fixes?.fixes ?? []).filter(({ ue }) => ue === context.user);
     panel.about.textContent = `x broadside, y along the array; ellipses hold 95 %; corner: close-up`;
     panel.readout.replaceChildren(...words(context.user, chosen));
@@ -62,7 +63,7 @@ function centreOnUser(context, view, width, height) {
 const pointsOf = (context) => (context.store.fixes?.fixes ?? []).filter(({ ue }) => ue === context.user).map(({ point }) => point);
 const middle = (values) => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? 0;
 
-function draw(c, width, height, view, context, { plain = false } = {}) {
+function draw(c, width, height, view, context, { plain = false, covered = null } = {}) {
   const at = ([x, y]) => [width / 2 + (y - view.y) * view.scale, height / 2 - (x - view.x) * view.scale];
   grid(c, width, height, view, at, plain);
   const { run, fixes, tracks } = context.store;
@@ -82,7 +83,7 @@ function draw(c, width, height, view, context, { plain = false } = {}) {
   for (const { point } of tracks?.truth ?? []) cross(c, at(point));
   const focus = context.focus;
   if (focus && Number.isFinite(focus.range_m)) ring(c, at([focus.range_m * Math.cos(focus.angle_rad), focus.range_m * Math.sin(focus.angle_rad)]));
-  if (!plain) labels(c, at, context, width, height);
+  if (!plain) labels(c, at, context, width, height, covered ? [covered] : []);
 }
 
 function grid(c, width, height, view, at, plain) {
@@ -182,29 +183,37 @@ function tracked(c, at, track, scale) {
   if (track.velocity) stroke(c, [point, at([track.point[0] + track.velocity[0], track.point[1] + track.velocity[1]])]);
 }
 
-// Names beside users, moved down where another name stands already.
-function labels(c, at, context, width, height) {
-  const taken = [];
-  for (const ue of [context.user, ...context.users().filter((one) => one !== context.user)]) {
-    const place = context.place(ue);
-    if (!place) continue;
-    let [x, y] = at(place);
-    if (x < 0 || x > width || y < 0 || y > height) continue;
-    c.font = ue === context.user ? "700 12px system-ui, sans-serif" : "11px system-ui, sans-serif";
+// Names beside users, on a side where nothing else stands; a name that finds no room is left out until one zooms in.
+const sides = new Map(); // where each name stood last: it stays there as long as it can
+function labels(c, at, context, width, height, covered) {
+  const users = [context.user, ...context.users().filter((one) => one !== context.user)].map((ue) => [ue, context.place(ue)]);
+  const seen = users.filter(([, place]) => place).map(([ue, place]) => [ue, ...at(place)]).filter(([, x, y]) => x >= 0 && x <= width && y >= 0 && y <= height);
+  const taken = [...covered, ...seen.map(([, x, y]) => [x - 5, y - 5, x + 5, y + 5])];
+  for (const [ue, x, y] of seen) {
+    const chosen = ue === context.user;
+    c.font = chosen ? "700 12px system-ui, sans-serif" : "11px system-ui, sans-serif";
     const size = c.measureText(ue).width;
-    x = Math.min(x + 10, width - size - 4); y -= 7;
-    for (let n = 0; n < 6 && taken.some(([tx, ty, ts]) => Math.abs(ty - y) < 12 && x < tx + ts && tx < x + size); n++) y += 12;
-    taken.push([x, y, size]);
-    c.lineWidth = 3; c.strokeStyle = css("--panel"); c.textAlign = "left"; c.strokeText(ue, x, y);
-    c.fillStyle = ue === context.user ? css("--ink") : css("--muted"); c.fillText(ue, x, y);
+    const boxes = [[x + 8, y - 17], [x + 8, y + 4], [x - 8 - size, y - 17], [x - 8 - size, y + 4]].map(([left, top]) => [left, top, left + size, top + 13]);
+    const free = ([left, top, right, bottom]) => left >= 2 && right <= width - 2 && top >= 2 && bottom <= height - 16 && !taken.some((one) => left < one[2] && one[0] < right && top < one[3] && one[1] < bottom);
+    const side = [sides.get(ue) ?? 0, 0, 1, 2, 3].find((n) => free(boxes[n])) ?? (chosen ? 0 : null);
+    if (side == null) continue;
+    sides.set(ue, side);
+    const [left, , , bottom] = boxes[side];
+    taken.push(boxes[side]);
+    c.lineWidth = 3; c.lineJoin = "round"; c.strokeStyle = css("--panel"); c.textAlign = "left"; c.strokeText(ue, left, bottom - 3);
+    c.fillStyle = chosen ? css("--ink") : css("--muted"); c.fillText(ue, left, bottom - 3);
   }
 }
 
 // Close-up of the chosen user in a corner: as wide as its better half of fixes needs.
-function inset(c, width, height, context) {
-  const place = context.place(context.user), points = pointsOf(context);
+function insetBox(width, height) {
+  const size = Math.min(170, height * 0.38);
+  return [width - size - 8, 8, width - 8, 8 + size];
+}
+
+function inset(c, [left, top, right], context) {
+  const place = context.place(context.user), points = pointsOf(context), size = right - left;
   if (!place || !points.length) return;
-  const size = Math.min(170, height * 0.38), left = width - size - 8, top = 8;
   const near = middle(points.map(([x, y]) => Math.hypot(x - place[0], y - place[1])));
   const view = { x: place[0], y: place[1], scale: size / 2 / Math.max(0.002, 1.6 * near) };
   c.save();

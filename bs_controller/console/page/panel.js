@@ -52,9 +52,9 @@ export class Panel {
     const key = JSON.stringify(entries) + document.documentElement.dataset.theme;
     if (this.legendKey === key) return;
     this.legendKey = key;
-    this.legend.replaceChildren(...entries.map(({ colour, name, value }) => {
+    this.legend.replaceChildren(...entries.map(({ colour, shape, name, value }) => {
       const entry = element("span");
-      if (colour) { const mark = element("i"); mark.style.background = colour; entry.append(mark); }
+      if (colour) { const mark = element("i"); mark.style.background = colour; mark.style.clipPath = shape ?? ""; entry.append(mark); }
       entry.append(name);
       if (value) entry.append(" ", element("b", { textContent: value }));
       return entry;
