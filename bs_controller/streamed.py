@@ -19,7 +19,7 @@ from bs_controller.recorded import (
 )
 from protocol.journal import DamagedJournalError, Record, record_from_line, streamed_records
 
-LAST_BYTES = 1 << 20  # in which the last record with a time is looked for
+LAST_BYTES = 1 << 20  # in which the latest time is looked for
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,16 +83,16 @@ class StreamedRun:
             raise RecordingError(f"{path}:{where}: {damage}") from damage
 
     def lasted_s(self) -> float:
-        """Return the time of the last record that has one, 0 if the end of the journal holds none."""
+        """Return the latest time of the records at the end of the journal, 0 if none of them has one."""
         with (self.path / "journal.jsonl").open("rb") as file:
             file.seek(max(0, self.journal_bytes - LAST_BYTES))
             lines = file.read().split(b"\n")
-        for line in reversed(lines):
+        latest_s = 0.0
+        for line in lines:
             with suppress(ValueError):
                 time_s = record_from_line(line).get("time_s")
-                if isinstance(time_s, int | float):
-                    return float(time_s)
-        return 0.0
+                latest_s = max(latest_s, float(time_s)) if isinstance(time_s, int | float) else latest_s
+        return latest_s
 
     def records(self) -> Iterator[Record]:
         """Yield the records of the journal after its header.

@@ -1,6 +1,7 @@
 """Where the newest state of a run stands for browsers to be shown, and who is told when it changes."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -18,6 +19,7 @@ class Board:
         self.state: ConsoleState | None = None
         self.generation = 0
         self.event_s: float | None = None  # when the newest event was published, by the clock of the day
+        self._heard_s: float | None = None  # when it came
         self._watchers: set[asyncio.Event] = set()
 
     def replace(self, state: ConsoleState) -> None:
@@ -28,7 +30,8 @@ class Board:
 
     def touch(self, event_s: float | None = None) -> None:
         """Tell all watchers that something changed."""
-        self.event_s = event_s or self.event_s
+        if event_s is not None:
+            self.event_s, self._heard_s = event_s, time.monotonic()
         for watcher in self._watchers:
             watcher.set()
 
@@ -46,7 +49,8 @@ class Board:
     def status(self) -> Mapping[str, object]:
         """Return the head of the page; `event_ms` is left to whoever sends it."""
         shown = {} if self.state is None else self.state.status()
-        return {"mode": self.mode, "generation": self.generation, **shown}
+        silent_s = None if self._heard_s is None else time.monotonic() - self._heard_s
+        return {"mode": self.mode, "generation": self.generation, "silent_s": silent_s, **shown}
 
     async def refine(self) -> None:
         """Let the state reckon, a little at a time, what it owes, until cancelled; the next frame has it."""

@@ -220,7 +220,7 @@ class ConsoleState:
     def _note_end(self, record: Record) -> None:
         self.ended = bool(record["finished"])
         if not self.ended and not self.about.endless:
-            self._alarm("stopped", "warn", "the run ended before every user had every fix")
+            self._alarm("stopped", "warn", "the run was stopped before its end")
         counters = {name: count for name, count in record["counters"].items() if count}
         for name in ("missed_deadlines", "refused_malformed", "peers_lost"):
             if name in counters:
@@ -251,6 +251,7 @@ class ConsoleState:
             "located": len({ue for ue, _ in self._fixes}),
             "users": len(self.about.controller.ues),
             "ended": self.ended,
+            "failures": self._alarms.counts["failure"],
             "alarms": sum(self._alarms.counts.values()),
         }
 
@@ -343,5 +344,5 @@ class ConsoleState:
         )
 
     def _alarms_section(self) -> Section:
-        latest = [asdict(alarm) for alarm in reversed(self._alarms.latest)]
+        latest = [asdict(alarm) for alarm in self._alarms.latest]
         return Section(values={"counts": dict(self._alarms.counts), "latest": latest})

@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -102,24 +102,34 @@ def _root_mean(squares: Distribution | None) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """Something a person should look at."""
+    """Something a person should look at; `time_s` is that of the last time."""
 
     time_s: float
     level: str  # "warn" or "bad"
     text: str
+    times: int = 1
 
 
 class Alarms:
-    """The latest alarms, and how many there were of each kind."""
+    """The latest alarms, those that say the same as one, and how many there were of each kind."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.latest: deque[Alarm] = deque(maxlen=ALARMS)
+        self._latest: dict[str, Alarm] = {}  # by text, newest last
+
+    @property
+    def latest(self) -> list[Alarm]:
+        """Return the latest, newest first."""
+        return list(reversed(self._latest.values()))
 
     def add(self, kind: str, time_s: float, level: str, text: str) -> None:
         """Take one alarm."""
         self.counts[kind] += 1
-        self.latest.append(Alarm(time_s=time_s, level=level, text=text))
+        before = self._latest.pop(text, None)
+        times = 1 if before is None else before.times + 1
+        self._latest[text] = Alarm(time_s=time_s, level=level, text=text, times=times)
+        if len(self._latest) > ALARMS:
+            del self._latest[next(iter(self._latest))]
 
 
 def latencies_of(record: Record) -> Iterable[tuple[str, float]]:

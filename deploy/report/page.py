@@ -59,12 +59,15 @@ def report_page(run: Path) -> str:
 
 def _about(state: ConsoleState, lasted_s: float) -> list[tuple[str, str]]:
     about, status = state.about, state.status()
-    stopped = "until it was stopped" if about.endless else "ended before every fix came"
-    ended = {True: "every fix came", False: stopped, None: "was not ended in order"}[state.ended]
+    stopped = "until it was stopped" if about.endless else "stopped before its end"
+    ended = {True: "to its end", False: stopped, None: "was not ended in order"}[state.ended]
     return [
         ("started", about.started_utc or NONE),
         ("lasted", f"{lasted_s:.2f} s, {ended}"),
-        ("fixes", f"{status['fixes']}, {status['located']} of {status['users']} users located"),
+        (
+            "fixes",
+            f"{status['fixes']}, {status['located']} of {status['users']} users located, {status['failures']} failures",
+        ),
         ("alarms", f"{status['alarms']}"),
         ("digest", about.facts.digest()[:16]),
         ("versions", ", ".join(f"{name} {version}" for name, version in about.versions.items())),
@@ -141,8 +144,10 @@ def _alarms(sections: Sections) -> str:
     latest: Any = sections["alarms"].values["latest"]
     if not latest:
         return "<section><h2>Alarms</h2><p>None.</p></section>"
-    rows = [(f"{alarm['time_s']:.3f}", alarm["level"], alarm["text"]) for alarm in latest]
-    return f"<section><h2>Alarms, newest first</h2>{_table(('time / s', 'level', 'what'), rows)}</section>"
+    rows = [(f"{alarm['time_s']:.3f}", alarm["level"], alarm["times"], alarm["text"]) for alarm in latest]
+    return (
+        f"<section><h2>Alarms, newest first</h2>{_table(('last time / s', 'level', 'times', 'what'), rows)}</section>"
+    )
 
 
 def _figure(title: str, body: str, legend: str) -> str:

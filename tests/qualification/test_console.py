@@ -145,7 +145,7 @@ def test_the_page_finds_a_console_that_was_started_again(tmp_path: Path, browser
     page.until("document.querySelector('#mode').textContent === 'connection lost'")
     port = address.partition("/?")[0].rpartition(":")[2]
     start("bs_controller.console", str(file), "--port", port)
-    page.until("consoleCounts.opened === 2 && document.querySelector('#mode').textContent === 'live'")
+    page.until("consoleCounts.opened === 2 && document.querySelector('#mode').textContent === 'no controller yet'")
 
 
 @pytest.fixture(scope="module")

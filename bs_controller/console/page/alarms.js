@@ -14,13 +14,13 @@ export function create(context) {
     panel.about.textContent = Object.entries(alarms.counts).map(([kind, count]) => `${kind} ${count}`).join(", ");
     panel.sayNothing(alarms.latest.length ? null : "✓ no alarms");
     panel.nothing.classList.toggle("ok", !alarms.latest.length);
-    list.replaceChildren(...alarms.latest.map(({ time_s, level, text }) => {
+    list.replaceChildren(...alarms.latest.map(({ time_s, level, text, times }) => {
       const entry = element("li");
       entry.dataset.level = level;
-      entry.append(element("time", { textContent: `${fixed(time_s, 2)} s` }), element("span", { textContent: text }));
+      entry.append(element("time", { textContent: `${fixed(time_s, 2)} s` }), element("span", { textContent: times > 1 ? `${text} (${times} times)` : text }));
       return entry;
     }));
   };
-  panel.table = () => [["time_s", "level", "text"], ...(context.store.alarms?.latest ?? []).map((a) => [a.time_s, a.level, a.text])];
+  panel.table = () => [["time_s", "level", "text", "times"], ...(context.store.alarms?.latest ?? []).map((a) => [a.time_s, a.level, a.text, a.times])];
   return panel;
 }

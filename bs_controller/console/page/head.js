@@ -47,10 +47,14 @@ export function createHead(context) {
   };
 }
 
-function setMode({ mode, ended, read }) {
-  const badge = byId("mode");
-  badge.dataset.state = mode;
-  badge.textContent = { live: ended == null ? "live" : ended ? "finished" : "stopped", recorded: read == null ? "recording" : `reading ${Math.floor(100 * read)} %`, lost: "connection lost" }[mode] ?? mode;
+// A controller says once a second which run it is.
+const SILENT_S = 3.5;
+
+function setMode({ mode, ended, read, silent_s }) {
+  const badge = byId("mode"), silent = mode === "live" && ended == null && silent_s > SILENT_S;
+  if (silent) mode = "silent";
+  badge.dataset.state = mode === "live" && silent_s == null ? "waiting" : mode;
+  badge.textContent = { live: ended == null ? (silent_s == null ? "no controller yet" : "live") : ended ? "finished" : "stopped", recorded: read == null ? "recording" : `reading ${Math.floor(100 * read)} %`, lost: "connection lost", silent: "controller silent" }[mode] ?? mode;
 }
 
 function setUsers(ues, chosen) {

@@ -27,7 +27,7 @@ export function create(context) {
     if (corner) inset(c, corner, context);
     const chosen = (fixes?.fixes ?? []).filter(({ ue }) => ue === context.user);
     panel.about.textContent = `x broadside, y along the array; ellipses hold 95 %; corner: close-up`;
-    panel.readout.replaceChildren(...words(context.user, chosen));
+    panel.readout.replaceChildren(...words(context.user, chosen, tracks?.tracks.find(({ ue }) => ue === context.user)));
   };
   panel.table = () => [
     ["user", "scheme", "round", "x_m", "y_m", "range_m", "angle_rad", "truth_x_m", "truth_y_m", "error_m", "time_s"],
@@ -37,13 +37,16 @@ export function create(context) {
   return panel;
 }
 
-function words(user, fixes) {
-  const best = fixes.filter(({ error_m }) => error_m != null).sort((a, b) => a.error_m - b.error_m)[0] ?? fixes[0];
-  if (!best) return [`${user ?? ""}: no fix yet`];
-  const name = document.createElement("b");
+function words(user, fixes, track) {
+  const byError = fixes.filter(({ error_m }) => error_m != null).sort((a, b) => a.error_m - b.error_m);
+  const newest = [...fixes].sort((a, b) => b.time_s - a.time_s)[0];
+  const fix = track ? newest : byError[0] ?? newest; // of a user who moves an old fix says nothing, however good it was
+  if (!fix && !track) return [`${user ?? ""}: no fix yet`];
+  const name = document.createElement("b"), [x, y] = track?.point ?? fix.point;
   name.textContent = user;
-  const error = best.error_m == null ? "" : `, error ${joined(metres(best.error_m))}`;
-  return [name, ` ${best.scheme}: x ${fixed(best.point[0], 3)} m, y ${fixed(best.point[1], 3)} m${error}`];
+  const speed = track?.velocity ? `, ${fixed(Math.hypot(...track.velocity), 2)} m/s` : "";
+  const error = fix?.error_m == null ? "" : `, error ${joined(metres(fix.error_m))}`;
+  return [name, ` ${track ? "track" : fix.scheme}: x ${fixed(x, 3)} m, y ${fixed(y, 3)} m${speed}${track && fix ? `; ${fix.scheme}` : ""}${error}`];
 }
 
 function whole(region, width, height) {
