@@ -20,6 +20,7 @@ from tests.bs_controller.console.runs import state_of
 from tests.deploy.recorded_runs import recorded_run
 
 PATIENCE_S = 20.0
+BURST = 900  # within what waits at either end of the link
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +177,107 @@ def test_a_folder_of_the_same_name_that_holds_another_run_is_not_read(run: Path,
         assert asyncio.run(watch()) == 0
     finally:
         (run / "run.json").write_text(document)
+
+
+def test_records_that_events_did_not_bring_are_read_from_the_journal(run: Path) -> None:
+    """A console that was busy for a while shows what one shows that heard everything."""
+    journal = open_run(run)
+    half = len(journal.records) // 2
+    whole = (run / "journal.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+
+    async def watch() -> Any:
+        with watching(f"ipc://{run.parent}/events") as (board, teller):
+            teller.about(run, config_text_of(run))
+            (run / "journal.jsonl").write_bytes(b"".join(lines[: half + 1]))  # what is on disk when the console comes
+            await until(lambda: board.state, partial(announced, teller, [0.0]))
+            assert board.state is not None
+            assert board.state.records == half
+            (run / "journal.jsonl").write_bytes(whole)
+            last = journal.records[-1]
+            teller.tell(int(str(last["seq"])), keep_of(journal, last), True)
+            await until(lambda: board.state is not None and board.state.records > half)
+            return shown(board.state)
+
+    live, recorded = asyncio.run(watch()), shown(state_of(run))
+    for section in ("peers", "latencies", "alarms", "power", "elements", "errors", "fixes"):
+        assert live[section] == recorded[section], section
+
+
+def test_records_that_are_refused_before_others_are_on_disk_are_no_gap(run: Path, tmp_path: Path) -> None:
+    journal = open_run(run)
+
+    async def watch() -> Any:
+        with watching(f"ipc://{tmp_path}/events") as (board, teller):
+            (tmp_path / "run.json").write_bytes((run / "run.json").read_bytes())
+            teller.about(tmp_path, config_text_of(run))
+            await until(lambda: board.state, partial(announced, teller, [0.0]))
+            state = board.state
+            assert state is not None
+            for seq, recorded in ((1, True), (4, False), (2, True), (3, True), (5, True)):
+                teller.tell(seq, keep_of(journal, journal.records[seq - 1]), recorded)
+            await until(lambda: state.records == 5)
+            return state.sections("ue-a", {})["alarms"].values["counts"]
+
+    assert asyncio.run(watch()) == {"unrecorded": 1}
+
+
+def test_a_burst_as_large_as_a_disk_may_free_at_once_arrives_whole(run: Path, tmp_path: Path) -> None:
+    record = {"kind": "measured", "ue": "ue-a", "scheme": "cbs", "round": 0, "epochs": []}
+
+    async def watch() -> Any:
+        with watching(f"ipc://{tmp_path}/events") as (board, teller):
+            (tmp_path / "run.json").write_bytes((run / "run.json").read_bytes())
+            teller.about(tmp_path, config_text_of(run))
+            await until(lambda: board.state, partial(announced, teller, [0.0]))
+            state = board.state
+            assert state is not None
+            for seq in range(1, BURST + 1):  # and the console has no time in between
+                teller.tell(seq, Keep(record=record, samples={}, told={"report": np.ones(2048) + 0j}), True)
+            await until(lambda: state.records == BURST)
+            return state.sections("ue-a", {})["alarms"].values["counts"]
+
+    assert asyncio.run(watch()) == {}
+
+
+def test_records_of_a_run_that_was_not_announced_are_not_those_of_the_one_that_is_shown(
+    run: Path, tmp_path: Path
+) -> None:
+    journal = open_run(run)
+    document = (run / "run.json").read_text()
+    started = open_run(run).document["start"]["started_utc"]  # type: ignore[index]
+
+    async def watch() -> int:
+        with watching(f"ipc://{tmp_path}/events") as (board, teller):
+            (tmp_path / "run.json").write_text(document)
+            teller.about(tmp_path, config_text_of(run))
+            await until(lambda: board.state, partial(announced, teller, [0.0]))
+            (tmp_path / "run.json").write_text(document.replace(started, "1999-01-01T00:00:00"))
+            teller.about(tmp_path, config_text_of(run))  # as another controller at the same endpoint
+            generation, event_s = board.generation, board.event_s
+            teller.tell(1, keep_of(journal, journal.records[0]), True)
+            await until(lambda: board.event_s != event_s)
+            assert board.generation == generation
+            assert board.state is not None
+            return board.state.records
+
+    assert asyncio.run(watch()) == 0
+
+
+def test_of_a_long_journal_its_end_is_shown_and_how_much_is_not(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bs_controller.console.gaps.FIRST_BYTES", 2000)
+    monkeypatch.setattr("bs_controller.console.gaps.MOST_BYTES", 2000)
+    journal = open_run(run)
+
+    async def watch() -> Any:
+        with watching(f"ipc://{run.parent}/events") as (board, teller):
+            teller.about(run, config_text_of(run))
+            await until(lambda: board.state, partial(announced, teller, [0.0]))
+            return board.state
+
+    state = asyncio.run(watch())
+    assert 0 < state.records < len(journal.records)
+    left_out = len(journal.records) - state.records
+    assert any(
+        f"{left_out} records before it" in one["text"] for one in state.sections("ue-a", {})["alarms"].values["latest"]
+    )

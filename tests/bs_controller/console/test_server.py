@@ -18,11 +18,12 @@ websockets = pytest.importorskip("websockets", reason="the console's packages ar
 from bs_controller.console.board import Board  # noqa: E402
 from bs_controller.console.doors import Doors  # noqa: E402
 from bs_controller.console.process import bound, serve  # noqa: E402
-from bs_controller.console.server import IN_FLIGHT  # noqa: E402
+from bs_controller.console.server import BETWEEN_FRAMES_S, EARLY_S, IN_FLIGHT  # noqa: E402
 from tests.bs_controller.console.runs import decoded, state_of  # noqa: E402
 from tests.deploy.recorded_runs import recorded_run  # noqa: E402
 
 PATIENCE_S = 20.0
+FRAMES = 8
 TOKEN = "a-token-of-the-test"
 
 
@@ -232,3 +233,25 @@ def test_a_token_is_compared_whole() -> None:
     assert not doors.is_token(TOKEN[:-1])
     assert not doors.is_token("")
     assert not doors.holds_token({"cookie": "nftestbed-1=; x"})
+
+
+def test_a_browser_that_draws_at_once_is_sent_ten_frames_a_second_at_most(run: Path) -> None:
+    async def watch() -> float:
+        loop = asyncio.get_running_loop()
+        async with served(run) as console, console.browser() as browser:
+
+            async def change() -> None:
+                while True:
+                    console.board.touch()
+                    await asyncio.sleep(0.002)
+
+            changing = asyncio.create_task(change())
+            began_s = loop.time()
+            for _ in range(FRAMES):
+                frame = decoded(await browser.recv())
+                await browser.send(json.dumps({"drawn": frame.status["frame"]}))
+            changing.cancel()
+            return loop.time() - began_s
+
+    # the first frame comes at once, the second may come early
+    assert asyncio.run(watch()) >= (FRAMES - 1) * BETWEEN_FRAMES_S - EARLY_S

@@ -1,19 +1,26 @@
 """What the page shows is what the journal says: each panel's numbers against the records themselves."""
 
+import itertools
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from bs_controller.beams import focus_of_subcarrier
 from bs_controller.bounds import Unknown
+from bs_controller.console.about import about_from_config
 from bs_controller.console.bounds import Emulated, FixBounds
 from bs_controller.console.frames import frame
+from bs_controller.console.state import ConsoleState
+from bs_controller.console.tallies import EDGES_MS, Distribution
+from bs_controller.console.tracks import WAY_POINTS, Way
 from bs_controller.localizations import focus_from_record
 from bs_controller.recorded import RecordedRun, open_run
 from bs_controller.sweeps import Sweep, Trajectory
-from bs_controller.trajectories import angle_trajectory, range_trajectory
+from bs_controller.trajectories import angle_trajectory, range_trajectory, wide_trajectory
 from deploy.results import result_from_records
 from deploy.simulation import SimulatedRadio, User
 from deploy.study_bounds import BoundModel
@@ -21,7 +28,7 @@ from emulator.config import SweepMean
 from protocol.messages import FeedbackKind
 from protocol.testbed import default_facts
 from tests.bs_controller.console.runs import decoded, state_of
-from tests.deploy.recorded_runs import CBS_AND_OTHERS, recorded_run
+from tests.deploy.recorded_runs import CBS_AND_OTHERS, SMALL, recorded_run
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +183,91 @@ def test_a_track_is_drawn_where_it_says_with_its_velocity_and_the_way_so_far(run
     assert track["point"] == (4.0, 1.0)
     assert track["trail"] == [(2.0, 1.0), (3.0, 1.0), (4.0, 1.0)]
     assert (track["velocity"], track["covariance"]) == ([0.5, -0.25], (4.0, 1.0, 9.0))
+
+
+def fix_of(run: Path, number: int, x_m: float, y_m: float, epochs: list[int]) -> dict[str, Any]:
+    record = next(one for one in open_run(run).records if one["kind"] == "fix")
+    place = {"range_m": math.hypot(x_m, y_m), "angle_rad": math.atan2(y_m, x_m)}
+    return {**record, "ue": "ue-a", "scheme": "follow", "round": number, "epochs": epochs, **place}
+
+
+def test_errors_of_tracks_stand_beside_those_of_the_fixes_that_they_were_made_of(tmp_path: Path) -> None:
+    run = recorded_run(tmp_path, track={})
+    about = state_of(run, 0).about
+    # on the way from (6, 0) to (8, 0); a fix of both sweeps is of the middle of the way
+    state = ConsoleState(about, lambda _, epoch: (6.0 + 2 * epoch, 0.0) if epoch < 2 else None)
+    track = {"kind": "track", "ue": "ue-a", "y_m": 0.3, "at_s": 1.0}
+    for record in (
+        fix_of(run, 7, 7.0, 0.4, [0, 1]),
+        {**track, "round": 7, "x_m": 7.0},
+        {**track, "round": 8, "x_m": 9.0},  # of a fix that is not known
+        fix_of(run, 9, 7.0, 0.4, [2]),  # of which the truth is not known
+        {**track, "round": 9, "x_m": 9.0},
+    ):
+        state.note(record, dict)
+    errors = state.sections("ue-a", {})["errors"]
+    found: Any = errors.values["schemes"]
+    assert (found["follow"]["count"], found["follow"]["tracks"]["count"]) == (1, 1)
+    assert found["follow"]["p50"] == pytest.approx(0.4)
+    assert found["follow"]["tracks"]["p50"] == pytest.approx(0.3)
+    assert errors.arrays["follow/tracks"] == pytest.approx([0.3], rel=1e-6)  # single precision
+
+
+def test_a_followed_fix_has_the_bound_of_its_one_sweep(tmp_path: Path) -> None:
+    about = state_of(recorded_run(tmp_path, track={}), 0).about
+    facts, place = about.facts, (5.0, 0.2)
+    focus = wide_trajectory(facts, 2.0, forward=True)
+    sweep = Sweep(focus=focus, kind=FeedbackKind.COMPLEX)
+    radio = SimulatedRadio(facts, rng=np.random.default_rng(1), downlink_noise=SweepMean(snr_db=20.0))
+    user = User(range_m=place[0], angle_rad=place[1])
+    radio.received(sweep, user)
+    wanted = BoundModel(facts).bound(radio.heard, user, Unknown.GAIN)
+    assert wanted is not None
+    bounds = FixBounds(facts, Emulated(downlink_snr_db=20.0, visible={}), about.unknowns)
+    found_m = bounds.bound_m("follow", "ue-a", [focus], place)
+    # controller and emulator have each their own model of the power that the ratio is of; both are exact
+    assert found_m == pytest.approx(wanted.position_rms_m(place[0]), rel=1e-6)
+
+
+def test_sub_arrays_of_users_that_the_file_numbers_are_those_of_each(tmp_path: Path) -> None:
+    config = {
+        **SMALL,
+        "controller": {"ues": ["ue-1..3"], "schemes": [{"scheme": "cbs"}]},
+        "emulator": {"users": {"ue-1..2": {"visible_subarrays": [1, 2]}, "ue-3": {}}},
+    }
+    about = about_from_config(yaml.safe_dump(config), {}, str(tmp_path))
+    assert about.emulated.visible == {"ue-1": (1, 2), "ue-2": (1, 2)}
+
+
+def test_alarms_that_say_the_same_are_one_with_the_time_of_the_last(run: Path) -> None:
+    state = state_of(run, records=3)
+    for number in range(300):
+        failure = {"kind": "failure", "ue": "ue-a", "scheme": "cbs", "round": number, "reason": "radio", "text": "gone"}
+        state.note({**failure, "time_s": 10.0 + number}, dict)
+    state.note({"kind": "peer", "name": "ue-a", "event": "closed", "text": "silent", "time_s": 311.0}, dict)
+    alarms: Any = state.sections("ue-a", {})["alarms"].values
+    assert alarms["counts"] == {"failure": 300, "peer lost": 1}
+    assert [(one["time_s"], one["times"]) for one in alarms["latest"]] == [(311.0, 1), (309.0, 300)]
+
+
+def test_a_way_of_any_length_is_few_points_from_its_beginning_to_its_end() -> None:
+    way = Way()
+    for n in range(100_000):
+        way.add((float(n), -float(n)))
+    points = way.points()
+    assert WAY_POINTS / 2 <= len(points) <= WAY_POINTS + 1
+    assert (points[0], points[-1]) == ((0.0, 0.0), (99_999.0, -99_999.0))
+    apart = {round(after[0] - before[0]) for before, after in itertools.pairwise(points[:-1])}
+    assert apart == {way.every}
+
+
+def test_a_distribution_is_that_of_the_latest_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bs_controller.console.tallies.LATEST", 100)
+    found = Distribution()
+    for n in range(250):
+        found.add(float(n))
+    assert found.count == 250
+    assert sorted(found.latest) == list(range(150, 250))
+    assert found.summary()["p50"] == np.percentile(np.arange(150, 250), 50)
+    slow = [sum(low <= value < high for value in found.latest) for low, high in itertools.pairwise(EDGES_MS)]
+    assert found.bins().tolist() == slow
