@@ -28,7 +28,7 @@ from bs_controller.console.player import Player
 PAGE = Path(__file__).parent / "page"
 MAX_BROWSERS = 32
 BETWEEN_FRAMES_S = 0.1  # on average
-EARLY_S = 0.03  # may a frame come after one that came late, or events ten times a second would miss every other
+EARLY_S = 0.05  # may a frame come after one that came late, or events ten times a second would miss every other
 GATHER_S = 0.01  # the rest of a burst
 HEARTBEAT_S = 1.0
 IN_FLIGHT = 2

@@ -43,6 +43,7 @@ export class Panel {
   sayNothing(why) {
     this.nothing.textContent = why ?? "";
     this.nothing.hidden = !why;
+    this.root.classList.toggle("nothing", !!why);
     if (!why) return;
     this.readout.textContent = "";
     this.setLegend([]);
