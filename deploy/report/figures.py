@@ -12,6 +12,7 @@ from deploy.report.svg import BOTTOM, DASHES, DOTS, LEFT, RIGHT, TOP, Axis, Plot
 Sections = Mapping[str, Section]
 
 COLOURS = 8
+NAME_WIDTH, NAME_HEIGHT = 46.0, 13.0
 MAP_POINTS, MIN_WAY_POINTS = 40_000, 8  # of all ways together, each a dozen bytes of the page; of one
 LATENCY_COLOURS = {"configure": 0, "measure": 1, "capture": 2, "fix": 3}
 
@@ -62,10 +63,15 @@ def map_plot(sections: Sections, schemes: list[str], ways: Mapping[tuple[str, st
         error = "" if fix["error_m"] is None else f", error {metres(fix['error_m'])}"
         plot.dot((fix["point"][1], fix["point"][0]), colour(schemes.index(fix["scheme"])),
                  f"{fix['ue']} by {fix['scheme']}{error}")  # fmt: skip
+    named: list[tuple[float, float]] = []
     for truth in tracks["truth"]:
         x_m, y_m = truth["point"]
         plot.cross((y_m, x_m), "var(--ink)", f"{truth['ue']}, truth")
-        plot.words((y_m, x_m), truth["ue"], "var(--ink)", bold=True)
+        across, down = plot.at((y_m, x_m))
+        # a name that would stand on another is told where one points at
+        if all(abs(across - left) > NAME_WIDTH or abs(down - top) > NAME_HEIGHT for left, top in named):
+            plot.words((y_m, x_m), truth["ue"], "var(--ink)", bold=True)
+            named.append((across, down))
     return plot.text()
 
 

@@ -128,13 +128,14 @@ def _latencies(sections: Sections) -> str:
 
 def _users(sections: Sections) -> str:
     fixes: Any = sections["fixes"].values["fixes"]
+    ues: Any = sections["run"].values["ues"]
     rows = [
         (
             fix["ue"], fix["scheme"], f"{fix['range_m']:.4f}", f"{math.degrees(fix['angle_rad']):+.4f}",
             NONE if fix["error_m"] is None else metres(fix["error_m"]), fix["sweeps"], ms(fix["latency_ms"]),
             fix["integrity"] or NONE,
         )
-        for fix in sorted(fixes, key=lambda fix: (fix["ue"], fix["scheme"]))
+        for fix in sorted(fixes, key=lambda fix: (ues.index(fix["ue"]), fix["scheme"]))
     ]  # fmt: skip
     heads = ("user", "scheme", "range / m", "angle / °", "error", "sweeps", "latency", "integrity")
     return f"<section><h2>Newest fixes</h2>{_table(heads, rows)}</section>"

@@ -32,6 +32,7 @@ export function create(context) {
   panel.table = () => [
     ["user", "scheme", "round", "x_m", "y_m", "range_m", "angle_rad", "truth_x_m", "truth_y_m", "error_m", "time_s"],
     ...(context.store.fixes?.fixes ?? []).map((fix) => [fix.ue, fix.scheme, fix.round, ...fix.point, fix.range_m, fix.angle_rad, ...(fix.truth ?? ["", ""]), fix.error_m, fix.time_s]),
+    ...(context.store.tracks?.tracks ?? []).map(({ ue, point: [x, y], time_s }) => [ue, "track", "", x, y, Math.hypot(x, y), Math.atan2(y, x), "", "", "", time_s]),
   ];
   steer(panel, view);
   return panel;
