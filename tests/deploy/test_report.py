@@ -1,5 +1,6 @@
 """The report of a run: one page with the run's own numbers, which loads and executes nothing."""
 
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from bs_controller.console.tracks import Way
 from bs_controller.recorded import open_run
 from deploy.cli import app
 from deploy.report import report_page
-from deploy.report.figures import metres
+from deploy.report.figures import MAP_POINTS, map_plot, metres
 from deploy.results import result_from_records
+from tests.bs_controller.console.runs import state_of
 from tests.deploy.recorded_runs import CBS_AND_OTHERS, recorded_run
 
 
@@ -78,3 +81,17 @@ def test_what_is_no_run_is_told(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert outcome.exit_code == 2
     assert "expected a file of a run" in outcome.output
+
+
+def test_long_ways_of_many_users_leave_the_page_fit_for_mail(run: Path) -> None:
+    state = state_of(run)
+    ways: dict[tuple[str, str], Way] = {}
+    for number in range(64):
+        way = ways[f"ue-{number}", "track"] = Way()
+        for step in range(20_000):
+            way.add((5.0 + 4 * math.sin(1e-3 * step), 0.1 * number - 3))
+    plot = map_plot(state.sections("ue-a", {}), ["cbs"] * 9, ways)
+    assert len(plot) < 16 * MAP_POINTS  # no point takes more bytes than that
+    lines = re.findall(r'points="([^"]*)" fill="none" stroke="var\(--track\)"', plot)
+    assert len(lines) == 64
+    assert all(len(line.split()) > 200 for line in lines)

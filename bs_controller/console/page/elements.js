@@ -14,7 +14,7 @@ export function create(context) {
       const { elements } = context.store;
       if (index != null && elements?.arrays.level_db) panel.readout.textContent = `element ${index}: ${fixed(elements.arrays.level_db[index], 1)} dB, phase ${fixed(elements.arrays.phase_rad[index], 2)} rad`;
     },
-    draw: (u) => mask(u, context),
+    draw: (u) => mask(u, context, panel.zoom),
   });
   panel.update = () => {
     const { run, elements } = context.store;
@@ -30,10 +30,10 @@ export function create(context) {
   return panel;
 }
 
-function mask(u, context) {
+function mask(u, context, zoom) {
   const { run, elements } = context.store;
   if (!elements?.arrays.level_db) return;
-  const { left, top, width, height } = u.bbox, c = u.ctx, scale = window.devicePixelRatio || 1;
+  const { left, top, width, height } = u.bbox, c = u.ctx, scale = (window.devicePixelRatio || 1) * zoom;
   const edge = (n) => u.valToPos((n * run.elements) / run.subarrays, "x", true);
   c.save();
   c.beginPath(); c.rect(left, top, width, height); c.clip();

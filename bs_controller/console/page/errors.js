@@ -13,7 +13,7 @@ export function create(context) {
     x: { log: true, values: (u, splits) => splits.map((v) => (v == null ? "" : metreTick(v))), range: (u, low, high) => (low == null ? [1e-4, 100] : [10 ** Math.floor(Math.log10(low) - 0.2), 10 ** Math.ceil(Math.log10(high) + 0.05)]) },
     y: { label: "share", range: () => [0, 1.02] },
     draw: (u) => Object.entries(context.store.errors?.schemes ?? {}).forEach(([scheme, { bound_m }]) => {
-      if (bound_m) verticalLine(u, bound_m, schemeColour(scheme), "");
+      if (bound_m) verticalLine(u, bound_m, schemeColour(scheme), "", { zoom: panel.zoom });
     }),
   });
   panel.update = () => {

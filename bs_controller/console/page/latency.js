@@ -12,7 +12,7 @@ export function create(context) {
   const plot = new Plot(panel, {
     x: { log: true, values: (u, splits) => splits.map((v) => (v == null ? "" : v < 1000 ? `${v} ms` : `${v / 1000} s`)), range: () => [0.1, 1e4] },
     y: { label: "share / %", range: (u, low, high) => [0, Math.max(10, Math.ceil(((high ?? 10) + 1) / 10) * 10)] },
-    draw: (u) => { const { run } = context.store; if (run) verticalLine(u, run.deadline_ms, css("--bad"), "deadline"); },
+    draw: (u) => { const { run } = context.store; if (run) verticalLine(u, run.deadline_ms, css("--bad"), "deadline", { zoom: panel.zoom }); },
   });
   panel.update = () => {
     const { latencies } = context.store;

@@ -242,7 +242,7 @@ function steer(panel, view) {
   panel.body.addEventListener("dblclick", () => { view.fit = true; view.closeUp = false; changed(); });
   panel.body.addEventListener("pointermove", (event) => {
     if (!(event.buttons & 1)) return;
-    view.fit = view.closeUp = false; view.y -= event.movementX / view.scale; view.x += event.movementY / view.scale; changed();
+    view.fit = view.closeUp = false; const pixels = view.scale * panel.zoom; view.y -= event.movementX / pixels; view.x += event.movementY / pixels; changed();
   });
   panel.body.addEventListener("keydown", (event) => {
     const by = 40 / view.scale, move = { ArrowLeft: [0, -by], ArrowRight: [0, by], ArrowUp: [by, 0], ArrowDown: [-by, 0] }[event.key];

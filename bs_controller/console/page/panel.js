@@ -31,6 +31,9 @@ export class Panel {
     new ResizeObserver(() => { this.resized?.(); this.dirty = true; window.dispatchEvent(new Event("redraw")); }).observe(this.body);
   }
 
+  // How much larger words and marks are in a panel that has the page to itself, for those who stand across the room.
+  get zoom() { return this.root.classList.contains("large") ? 1.4 : 1; }
+
   enlarge() {
     const main = this.root.parentElement;
     const large = !this.root.classList.contains("large");
@@ -113,8 +116,8 @@ export function fullCanvas(panel) {
   panel.body.prepend(canvas);
   panel.canvas = () => canvas;
   return () => {
-    const { width, height } = panel.body.getBoundingClientRect();
-    const scale = window.devicePixelRatio || 1;
+    const box = panel.body.getBoundingClientRect(), width = box.width / panel.zoom, height = box.height / panel.zoom;
+    const scale = (window.devicePixelRatio || 1) * panel.zoom;
     const [w, h] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
     const c = canvas.getContext("2d");

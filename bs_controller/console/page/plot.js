@@ -8,6 +8,7 @@ export class Plot {
     this.options = options;
     this.plot = null;
     this.shape = "";
+    this.zoom = 1;
     panel.canvas = () => this.plot?.ctx.canvas;
     panel.resized = () => this.fit();
     panel.body.addEventListener("keydown", (event) => this.move(event));
@@ -21,14 +22,15 @@ export class Plot {
   build(data, series) {
     this.plot?.destroy();
     const { x, y, onCursor, draw } = this.options;
+    const zoom = this.zoom, font = `${11 * zoom}px system-ui, sans-serif`;
     const axis = ({ label, values, log }, side) => ({
-      stroke: () => css("--muted"), ...(label ? { label, labelSize: 15 } : {}), labelFont: "11px system-ui, sans-serif", font: "11px system-ui, sans-serif",
-      size: side === 2 ? (label ? 26 : 24) : 44, gap: 3, labelGap: -2, values,
+      stroke: () => css("--muted"), ...(label ? { label, labelSize: 15 * zoom } : {}), labelFont: font, font,
+      size: (side === 2 ? (label ? 26 : 24) : 44) * zoom, gap: 3, labelGap: -2, values,
       grid: { stroke: () => css("--grid"), width: 1 }, ticks: { stroke: () => css("--line"), width: 1, size: 4 },
-      side, ...(log ? { filter: (u, splits) => decades(u, splits) } : { space: side === 2 ? 60 : 28 }),
+      side, ...(log ? { filter: (u, splits) => decades(u, splits, zoom) } : { space: (side === 2 ? 60 : 28) * zoom }),
     });
     this.plot = new uPlot({
-      ...this.size(), padding: [7, 22, 0, 0], legend: { show: false },
+      ...this.size(), padding: [8 * zoom, 24 * zoom, 0, 0], legend: { show: false },
       cursor: { y: false, drag: { x: true, y: false, setScale: true }, points: { size: 5 } },
       scales: { x: { time: false, distr: x.log ? 3 : 1, ...(x.range ? { range: x.range } : {}) }, y: { range: y.range } },
       axes: [axis(x, 2), axis(y, 3)],
@@ -46,6 +48,7 @@ export class Plot {
   }
 
   fit() {
+    if (this.zoom !== this.panel.zoom) { this.zoom = this.panel.zoom; this.shape = ""; } // built anew with the next drawing
     this.plot?.setSize(this.size());
   }
 
@@ -65,18 +68,18 @@ export class Plot {
 }
 
 // Powers of ten alone are named on a logarithmic axis, and every second one where there is little room.
-function decades(u, splits) {
+function decades(u, splits, zoom) {
   const powers = splits.map((value) => Math.log10(value)).map((power) => (Math.abs(power - Math.round(power)) < 1e-6 ? Math.round(power) : null));
   const room = u.over.clientWidth / Math.max(1, powers.filter((power) => power != null).length);
-  return splits.map((value, n) => (powers[n] == null || (room < 48 && powers[n] % 2) ? null : value));
+  return splits.map((value, n) => (powers[n] == null || (room < 48 * zoom && powers[n] % 2) ? null : value));
 }
 
 // A dashed vertical line at a value of x, with words beside it.
-export function verticalLine(u, value, colour, words, { low = false } = {}) {
+export function verticalLine(u, value, colour, words, { low = false, zoom = 1 } = {}) {
   const { left, top, width, height } = u.bbox;
   const x = u.valToPos(value, "x", true);
   if (!(x >= left && x <= left + width)) return;
-  const c = u.ctx, scale = window.devicePixelRatio || 1;
+  const c = u.ctx, scale = (window.devicePixelRatio || 1) * zoom;
   c.save();
   c.strokeStyle = c.fillStyle = colour;
   c.lineWidth = 1.2 * scale;

@@ -14,7 +14,7 @@ export function create(context) {
     onCursor: (index) => { cursor = index; say(panel, context, index); },
     draw: (u) => {
       const { power } = context.store;
-      if (power?.peak != null) verticalLine(u, u.data[0][power.peak], css("--s1"), "peak", { low: true });
+      if (power?.peak != null) verticalLine(u, u.data[0][power.peak], css("--s1"), "peak", { low: true, zoom: panel.zoom });
     },
   });
   panel.update = () => {
