@@ -4,6 +4,7 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -90,7 +91,9 @@ def test_long_ways_of_many_users_leave_the_page_fit_for_mail(run: Path) -> None:
         way = ways[f"ue-{number}", "track"] = Way()
         for step in range(20_000):
             way.add((5.0 + 4 * math.sin(1e-3 * step), 0.1 * number - 3))
-    plot = map_plot(state.sections("ue-a", {}), ["cbs"] * 9, ways)
+    sections = state.sections("ue-a", {})
+    named: Any = sections["run"].values["schemes"]
+    plot = map_plot(sections, named, ways)
     assert len(plot) < 16 * MAP_POINTS  # no point takes more bytes than that
     lines = re.findall(r'points="([^"]*)" fill="none" stroke="var\(--track\)"', plot)
     assert len(lines) == 64
