@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from bs_controller.bounds import Unknown
@@ -44,6 +45,30 @@ class About:
     def endless(self) -> bool:
         """Return whether the run goes on until somebody stops it."""
         return self.controller.track is not None and self.controller.track.duration_s is None
+
+    def shown(self) -> dict[str, object]:
+        """Return what the page is told once."""
+        downlink, uplink = self.facts.downlink, self.facts.uplink.array
+        return {
+            "name": self.name,
+            "directory": self.directory,
+            "started_utc": self.started_utc,
+            "digest": self.facts.digest(),
+            "versions": self.versions,
+            "ues": self.controller.ues,
+            "schemes": list(self.unknowns),
+            "deadline_ms": 1e3 * self.deadline_s,
+            "region": msgspec.to_builtins(self.facts.region),
+            "array_m": downlink.array.elements * downlink.array.spacing_m,
+            "elements": downlink.array.elements,
+            "subarrays": downlink.array.subarrays,
+            "first_hz": downlink.grid.first_hz,
+            "spacing_hz": downlink.grid.spacing_hz,
+            "subcarriers": downlink.grid.count,
+            "sector_rad": uplink.half_sector_rad,
+            "radius_m": uplink.radius_m,
+            "scatterers": self.scatterers,
+        }
 
 
 def about_from_config(config_text: str, start: Mapping[str, Any], directory: str) -> About:

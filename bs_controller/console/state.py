@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from bs_controller.console.about import About, point_m
@@ -36,7 +35,6 @@ Point = tuple[float, float]
 Truth = Callable[[str, int], tuple[float, float] | None]
 
 RATE_WITHIN_S = 5.0
-OF_TRACKS = "/tracks"  # ends the name of a scheme's curve of errors of tracks
 UNBOUNDED = 256  # fixes wait for their bounds, the latest of them
 
 
@@ -285,29 +283,7 @@ class ConsoleState:
         return make()
 
     def _run_section(self) -> Section:
-        about, facts = self.about, self.about.facts
-        return Section(
-            values={
-                "name": about.name,
-                "directory": about.directory,
-                "started_utc": about.started_utc,
-                "digest": facts.digest(),
-                "versions": about.versions,
-                "ues": about.controller.ues,
-                "schemes": list(about.unknowns),
-                "deadline_ms": 1e3 * about.deadline_s,
-                "region": msgspec.to_builtins(facts.region),
-                "array_m": facts.downlink.array.elements * facts.downlink.array.spacing_m,
-                "elements": facts.downlink.array.elements,
-                "subarrays": facts.downlink.array.subarrays,
-                "first_hz": facts.downlink.grid.first_hz,
-                "spacing_hz": facts.downlink.grid.spacing_hz,
-                "subcarriers": facts.downlink.grid.count,
-                "sector_rad": facts.uplink.array.half_sector_rad,
-                "radius_m": facts.uplink.array.radius_m,
-                "scatterers": about.scatterers,
-            }
-        )
+        return Section(values=self.about.shown())
 
     def _peers_section(self) -> Section:
         return Section(values={"peers": [asdict(peer) for peer in self._peers.values()]})
@@ -324,16 +300,10 @@ class ConsoleState:
         return Section(values={"tracks": tracks, "truth": truth})
 
     def _errors_section(self) -> Section:
-        summaries, curves = {}, {}
-        for scheme, distribution in self._errors.by_scheme.items():
-            of_errors = {"expected_m": self._errors.expected_m(scheme), "bound_m": self._errors.bound_m(scheme)}
-            tracks = self._errors.of_tracks.get(scheme)
-            of_tracks = None if tracks is None else tracks.summary()
-            summaries[scheme] = {**distribution.summary(), **of_errors, "tracks": of_tracks}
-            curves[scheme] = distribution.curve().astype(np.float32)
-            if tracks is not None:
-                curves[f"{scheme}{OF_TRACKS}"] = tracks.curve().astype(np.float32)
-        return Section(values={"schemes": summaries}, arrays=curves)
+        summaries, curves = self._errors.shown()
+        return Section(
+            values={"schemes": summaries}, arrays={name: curve.astype(np.float32) for name, curve in curves.items()}
+        )
 
     def _latencies_section(self) -> Section:
         found = {kind: self._latencies[kind] for kind in (*REQUESTS, "fix") if kind in self._latencies}

@@ -16,6 +16,7 @@ Record = Mapping[str, Any]
 #: Latest values that a distribution is made of; more tell nothing new, and a run may last for weeks.
 LATEST = 20_000
 CURVE_POINTS = 400
+OF_TRACKS = "/tracks"  # ends the name of a curve
 ALARMS = 100
 #: Edges of latency bins, ms: ten a decade from 0.1 ms to 10 s.
 EDGES_MS: Floats = np.logspace(-1, 4, 51)
@@ -86,6 +87,20 @@ class Errors:
     def add_bound(self, scheme: str, bound_m: float) -> None:
         """Take the bound of one fix."""
         self._bound_m2.setdefault(scheme, Distribution()).add(bound_m**2)
+
+    def shown(self) -> tuple[dict[str, object], dict[str, Floats]]:
+        """Return by scheme a summary, and curves: those of tracks end with `OF_TRACKS`."""
+        summaries: dict[str, object] = {}
+        curves: dict[str, Floats] = {}
+        for scheme, fixes in self.by_scheme.items():
+            tracks = self.of_tracks.get(scheme)
+            of_tracks = {"tracks": None if tracks is None else tracks.summary()}
+            known = {"expected_m": self.expected_m(scheme), "bound_m": self.bound_m(scheme)}
+            summaries[scheme] = {**fixes.summary(), **known, **of_tracks}
+            curves[scheme] = fixes.curve()
+            if tracks is not None:
+                curves[f"{scheme}{OF_TRACKS}"] = tracks.curve()
+        return summaries, curves
 
     def expected_m(self, scheme: str) -> float | None:
         """Return the root mean square error that the scheme's covariances speak of."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bs_controller.console.frames import Section
-from bs_controller.console.state import OF_TRACKS
+from bs_controller.console.tallies import OF_TRACKS
 from bs_controller.console.tracks import Way
 from deploy.report.svg import BOTTOM, DASHES, DOTS, LEFT, RIGHT, TOP, Axis, Plot
 
