@@ -24,6 +24,7 @@ from bs_controller.console.board import Board
 from bs_controller.console.doors import HEADERS, Doors
 from bs_controller.console.frames import frame
 from bs_controller.console.player import Player
+from bs_controller.console.state import SLOW
 
 PAGE = Path(__file__).parent / "page"
 MAX_BROWSERS = 32
@@ -31,6 +32,7 @@ BETWEEN_FRAMES_S = 0.1  # on average
 EARLY_S = 0.05  # may a frame come after one that came late, or events ten times a second would miss every other
 GATHER_S = 0.01  # the rest of a burst
 HEARTBEAT_S = 1.0
+SLOW_S = 0.45
 IN_FLIGHT = 2
 POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
 
@@ -67,6 +69,7 @@ class _Browser:
         self._generation = 0
         self._sent = self._drawn = 0
         self._event_s: float | None = None
+        self._slow_s = float("-inf")  # when it was sent the slow sections
         self._room = asyncio.Event()
         self._room.set()
 
@@ -112,7 +115,10 @@ class _Browser:
         if board.state is not None:
             ues = board.state.about.controller.ues
             self._ue = self._ue if self._ue in ues else ues[0]
-            sections = board.state.sections(self._ue, self._seen)
+            now_s = time.monotonic()
+            later = SLOW if now_s - self._slow_s < SLOW_S else ()
+            self._slow_s = self._slow_s if later else now_s
+            sections = board.state.sections(self._ue, self._seen, later)
         self._sent += 1
         if self._sent - self._drawn >= IN_FLIGHT:
             self._room.clear()

@@ -6,7 +6,7 @@ What each panel shows is a `Section` with a revision, so that a browser is sent 
 import copy
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ Point = tuple[float, float]
 Truth = Callable[[str, int], tuple[float, float] | None]
 
 RATE_WITHIN_S = 5.0
+SLOW = ("errors", "latencies")  # sections that nobody can read ten times a second, and that take longest to make
 UNBOUNDED = 256  # fixes wait for their bounds, the latest of them
 
 
@@ -257,9 +258,13 @@ class ConsoleState:
         """Return where users went in the whole run, by user and whether it is ``track`` or ``truth``."""
         return self._ways
 
-    def sections(self, ue: str, seen: dict[str, int]) -> dict[str, Section]:
-        """Return what changed since `seen`, in which the revisions are noted; of users' samples that of `ue` alone."""
-        wanted = ("run", "peers", "fixes", "tracks", "errors", "latencies", "alarms")
+    def sections(self, ue: str, seen: dict[str, int], later: Collection[str] = ()) -> dict[str, Section]:
+        """Return what changed since `seen`, in which the revisions are noted; of users' samples that of `ue` alone.
+
+        Sections that may come `later` are left out, unless they were never seen.
+        """
+        every = ("run", "peers", "fixes", "tracks", *SLOW, "alarms")
+        wanted = [name for name in every if name not in later or name not in seen]
         names = {name: name for name in wanted} | {f"{view}:{ue}": view for view in ("power", "image", "elements")}
         changed = {}
         for name, shown_as in names.items():
@@ -292,12 +297,23 @@ class ConsoleState:
         return Section(values={"fixes": [fix_values(*fix) for fix in self._fixes.values()]})
 
     def _tracks_section(self) -> Section:
+        points: list[Point] = []
+
+        def span(trail: Iterable[Point]) -> tuple[int, int]:
+            begin = len(points)
+            points.extend(trail)
+            return begin, len(points)
+
         truth = [
-            {"ue": ue, "point": self._truths[ue], "trail": [point for _, point in trail]}
+            {"ue": ue, "point": self._truths[ue], "trail": span(point for _, point in trail)}
             for ue, trail in self._trails.items()
         ]
-        tracks = [{key: value for key, value in one.items() if key != "times_s"} for one in self._tracks.values()]
-        return Section(values={"tracks": tracks, "truth": truth})
+        tracks = [
+            {**{key: value for key, value in track.items() if key != "times_s"}, "trail": span(track["trail"])}
+            for track in self._tracks.values()
+        ]
+        trails = np.array(points, dtype=np.float32).reshape(-1, 2)  # as text they would be most of a frame
+        return Section(values={"tracks": tracks, "truth": truth}, arrays={"trails_m": trails})
 
     def _errors_section(self) -> Section:
         summaries, curves = self._errors.shown()

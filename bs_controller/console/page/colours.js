@@ -1,10 +1,15 @@
 // Colours come from the style sheet, so that light and dark are told in one place; schemes have a colour and a mark each.
 const order = [];
 
-export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const known = new Map(); // asking the browser takes longer than drawing
+export function css(name) {
+  if (!known.has(name)) known.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return known.get(name);
+}
 
 export function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
+  known.clear();
 }
 
 export function knowSchemes(names) {

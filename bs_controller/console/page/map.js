@@ -73,8 +73,8 @@ function draw(c, width, height, view, context, { plain = false, covered = null }
   const { run, fixes, tracks } = context.store;
   sector(c, run, at, view.scale);
   for (const point of run.scatterers) scatterer(c, at(point));
-  for (const { trail } of tracks?.truth ?? []) line(c, trail.map(at), css("--truth"), 0.55, []);
-  for (const { trail } of tracks?.tracks ?? []) line(c, trail.map(at), css("--track"), 0.85, []);
+  for (const { trail } of tracks?.truth ?? []) line(c, pointsBetween(tracks.arrays.trails_m, trail).map(at), css("--truth"), 0.55, []);
+  for (const { trail } of tracks?.tracks ?? []) line(c, pointsBetween(tracks.arrays.trails_m, trail).map(at), css("--track"), 0.85, []);
   const moved = tracks?.tracks.length > 0; // where users move, a fix of a while ago is not where they are
   for (const fix of fixes?.fixes ?? []) {
     const chosen = fix.ue === context.user;
@@ -89,6 +89,8 @@ function draw(c, width, height, view, context, { plain = false, covered = null }
   if (focus && Number.isFinite(focus.range_m)) ring(c, at([focus.range_m * Math.cos(focus.angle_rad), focus.range_m * Math.sin(focus.angle_rad)]));
   if (!plain) labels(c, at, context, width, height, covered ? [covered] : []);
 }
+
+const pointsBetween = (flat, [begin, end]) => Array.from({ length: end - begin }, (_, n) => [flat[2 * (begin + n)], flat[2 * (begin + n) + 1]]);
 
 function grid(c, width, height, view, at, plain) {
   const step = niceStep((plain ? 46 : 70) / view.scale);

@@ -110,6 +110,15 @@ def test_only_what_changed_is_sent_again(run: Path, journal: RecordedRun) -> Non
     assert set(state.sections("ue-a", seen)) == {"peers", "alarms"}
 
 
+def test_what_may_come_later_is_left_out_but_the_first_time(run: Path, journal: RecordedRun) -> None:
+    state, seen = state_of(run, records=-1), dict[str, int]()
+    assert "errors" in state.sections("ue-a", seen, later=("errors", "latencies"))
+    fix = next(record for record in journal.records if record["kind"] == "fix")
+    state.note(fix, dict)
+    assert "errors" not in state.sections("ue-a", seen, later=("errors", "latencies"))
+    assert "errors" in state.sections("ue-a", seen)
+
+
 def test_a_state_that_was_duplicated_goes_on_by_itself(run: Path, journal: RecordedRun) -> None:
     state = state_of(run, records=20)
     before = state.status()
@@ -178,10 +187,11 @@ def test_a_track_is_drawn_where_it_says_with_its_velocity_and_the_way_so_far(run
         state.note(
             {"kind": "track", "ue": "ue-a", "round": n, "at_s": 0.1 * n, "x_m": 2.0 + n, "y_m": 1.0, **motion}, dict
         )
-    tracks: Any = state.sections("ue-a", {})["tracks"].values["tracks"]
-    (track,) = tracks
+    section: Any = state.sections("ue-a", {})["tracks"]
+    (track,) = section.values["tracks"]
+    begin, end = track["trail"]
     assert track["point"] == (4.0, 1.0)
-    assert track["trail"] == [(2.0, 1.0), (3.0, 1.0), (4.0, 1.0)]
+    assert section.arrays["trails_m"][begin:end].tolist() == [[2.0, 1.0], [3.0, 1.0], [4.0, 1.0]]
     assert (track["velocity"], track["covariance"]) == ([0.5, -0.25], (4.0, 1.0, 9.0))
 
 
