@@ -39,7 +39,7 @@ export function create(context) {
 // Errors and the share of all that are no larger; at most some hundred points of them.
 function distribution(errors) {
   const xs = Array.from(errors, (value) => Math.max(value, 1e-7));
-  return [xs, xs.map((_, n) => (n + 1) / xs.length)];
+  return [[xs[0] * 0.999, ...xs], [0, ...xs.map((_, n) => (n + 1) / xs.length)]];
 }
 
 // Of equal errors the last share alone: a table's x values must differ.

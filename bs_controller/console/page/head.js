@@ -80,7 +80,7 @@ export function createPlayback(context) {
       if (!held) position.value = position_s;
       position.setAttribute("aria-valuetext", `${fixed(position_s, 2)} seconds`);
       play.textContent = playing ? "❚❚" : "▶";
-      byId("moment").textContent = `${fixed(position_s, 2)} / ${fixed(duration_s, 2)} s`;
+      byId("moment").textContent = `${joined(seconds(position_s))} / ${joined(seconds(duration_s))}`;
     },
   };
 }
