@@ -120,12 +120,15 @@ def test_sixteen_users_are_drawn_as_they_are_told_and_another_run_takes_their_pl
     source.kill()
     source.wait()
     journal = open_run(tmp_path / "one")
-    shown = {row.split(",")[0]: row for row in page.saved("map").splitlines()[1:]}
-    assert set(shown) == set(UES)
+    page.until("document.querySelector('#mode').textContent === 'controller silent'")
+    saved = rows(page.saved("map"))[1:]
+    shown, tracked = ({row[0]: row for row in saved if (row[1] == "track") is wanted} for wanted in (False, True))
+    assert set(shown) == set(tracked) == set(UES)
+    assert {row[3] for row in rows(page.saved("errors"))[1:]} == {"fix", "track"}
     assert page.value("document.querySelectorAll('.panel.peers tbody tr').length") == 17
     last = [record for record in journal.records if record["kind"] == "fix" and record["ue"] == "ue-03"][-1]
     # the very last round may have been on its way when its source was killed; it is the round before then
-    assert int(shown["ue-03"].split(",")[2]) >= int(str(last["round"])) - 1
+    assert int(shown["ue-03"][2]) >= int(str(last["round"])) - 1
     again = start("tests.bs_controller.console.sixteen", str(file), str(tmp_path / "two"))
     page.until("document.querySelector('#name').title.includes('/two')")
     before = page.value("consoleCounts.frames")

@@ -51,6 +51,9 @@ def round_of(
         fix |= {"sweeps": 1, "targets": [], "covariance": covariance, "visibility": {"subarrays": [0, 1, 3]}}
         fix |= {"fit": UNKNOWN, "integrity": "trusted", "delay": UNKNOWN, "epochs": [epoch]}
         yield {**fix, "latency_ms": 5.0 + index, "sweep_latency_ms": [3.0]}, {}
+        track = {"kind": "track", "ue": ue, "round": number, "at_s": time_s, "age_ms": 5.0}
+        track |= {"x_m": range_m * math.cos(angle_rad), "y_m": range_m * math.sin(angle_rad)}
+        yield {**track, "vx_m_s": 0.1, "vy_m_s": 0.1, "covariance": [1e-4 * (n % 5 == 0) for n in range(16)]}, {}
     array = shared.uplink.array.elements, shared.uplink.grid.count
     snapshot = {"kind": "snapshot", "epoch": epoch, "ue": ues[number % len(ues)], "scheme": "backprojection"}
     snapshot |= {"round": number, "form": "Snapshot", "capture_ms": 4.0}
