@@ -50,11 +50,11 @@ export function createHead(context) {
 // A controller says once a second which run it is.
 const SILENT_S = 3.5;
 
-function setMode({ mode, ended, read, silent_s }) {
+function setMode({ mode, ended, read, silent_s, failures }) {
   const badge = byId("mode"), silent = mode === "live" && ended == null && silent_s > SILENT_S;
   if (silent) mode = "silent";
-  badge.dataset.state = mode === "live" && silent_s == null ? "waiting" : mode;
-  badge.textContent = { live: ended == null ? (silent_s == null ? "no controller yet" : "live") : ended ? "finished" : "stopped", recorded: read == null ? "recording" : `reading ${Math.floor(100 * read)} %`, lost: "connection lost", silent: "controller silent" }[mode] ?? mode;
+  badge.dataset.state = mode === "live" && silent_s == null ? "waiting" : mode === "live" && ended && failures ? "failures" : mode;
+  badge.textContent = { live: ended == null ? (silent_s == null ? "no controller yet" : "live") : ended ? (failures ? "finished, with failures" : "finished") : "stopped", recorded: read == null ? "recording" : `reading ${Math.floor(100 * read)} %`, lost: "connection lost", silent: "controller silent" }[mode] ?? mode;
 }
 
 function setUsers(ues, chosen) {
