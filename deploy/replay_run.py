@@ -17,7 +17,7 @@ from bs_controller.recorded import RecordingError
 from bs_controller.replay import CannotReplayError, Replayed, Source, is_same_fix, replayed
 from bs_controller.schemes.follow import Follow
 from bs_controller.streamed import StreamedRun, stream_run
-from bs_controller.sweeps import Fix, Measurement, Prior
+from bs_controller.sweeps import Fix, Measurement, Prior, localization_of
 from deploy.recordings import correction_of_run, recording_of, testbed_of
 from deploy.replay_choice import Choice, choice_of
 from deploy.replay_report import NotReplayed, ReplayDocument, ReplayedFailure, ReplayedFix, Verdict
@@ -86,7 +86,7 @@ class _Replay:
                 yield self._followed(self.choice.follow, recorded)
             for label, scheme in self.choice.schemes.items():
                 if recorded.answers and recorded.label in {label, ""}:  # a round has no label: it is for all
-                    yield self._outcome(label, scheme.locate(), recorded)
+                    yield self._outcome(label, localization_of(scheme, moving=self.choice.moving), recorded)
 
     def _followed(self, follow: Follow, recorded: RecordedLocalization) -> Outcome:
         if recorded.end is None:  # and with it where the user was thought to be

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from bs_controller.beams import setting_from_focus
+from bs_controller.estimation.apart import midway, most_likely_apart
 from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Candidate, Searcher
 from bs_controller.estimation.in_beam import elements_of, in_beam_pull_m, pull_step_m
 from bs_controller.estimation.lobes import NATS, Lobe, lobes
@@ -122,6 +123,21 @@ class Likelihood:
         candidates = work.searcher.from_angle_sweeps(sweeps)
         whole = work.observer.pair((forward.samples, forward.setting), (backward.samples, backward.setting))
         best = self._best_of(whole, candidates[:1])
+        return self._fix(best, goodness_of_fit(best.residuals), sweeps, best.residuals, pilots + more)
+
+    def locate_moving(self) -> Localization:
+        """Return a fresh localization; see `MovingScheme`."""
+        if self.options.plan == "pair":
+            return (yield from self._located_by_pair_apart())
+        return (yield from self._located_by_range_sweep())
+
+    def _located_by_pair_apart(self) -> Localization:
+        forward, pilots = yield from self._angle_swept(forward=True)
+        backward, more = yield from self._angle_swept(forward=False)
+        sweeps, work = (forward, backward), self._workspace()
+        candidate = work.searcher.from_angle_sweeps(sweeps, moving=True)[0]
+        whole = work.observer.pair((forward.samples, forward.setting), (backward.samples, backward.setting))
+        best = midway(most_likely_apart(whole, candidate, self.facts))
         return self._fix(best, goodness_of_fit(best.residuals), sweeps, best.residuals, pilots + more)
 
     def _located_by_range_sweep(self) -> Localization:
