@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from bs_controller.estimation.candidates import Candidate
 from bs_controller.estimation.lobes import NATS, lobes
-from bs_controller.estimation.newton import Estimate, Observation, most_likely
+from bs_controller.estimation.newton import Estimate, Observation, log_likelihood_at, most_likely
 from protocol.testbed import TestbedFacts
 
 Floats = npt.NDArray[np.float64]
 
 MOST_MOVES = 3  # from one lobe of the range, 5 cm, to the next
+SMALL_RISE = 0.5  # of log-likelihood; less is where the same lobe is found again
 
 
 def most_likely_apart(observations: Sequence[Observation], candidate: Candidate, facts: TestbedFacts) -> list[Estimate]:
@@ -62,11 +63,33 @@ def most_likely_of_one(observation: Observation, candidate: Candidate, facts: Te
     best = _best([_from(observation, candidate, shift_m) for shift_m in shifts_m])
     lobe_m = facts.speed_of_light_m_s / (grid.count * grid.spacing_hz)
     for _ in range(MOST_MOVES):
-        middle, start = best, replace(candidate, range_m=best.range_m, angle_rad=best.angle_rad, mask=best.mask)
-        best = _best([middle, *(_from(observation, start, shift_m) for shift_m in (-lobe_m, lobe_m))])
-        if best is middle:
+        beside = [_from(observation, start, 0.0) for start in _beside(observation, best, lobe_m)]
+        likelier = _best([best, *beside])
+        if likelier.log_likelihood < best.log_likelihood + SMALL_RISE:
             break
+        best = likelier
     return best
+
+
+def _beside(observation: Observation, estimate: Estimate, lobe_m: float) -> list[Candidate]:
+    """Return the neighbouring lobes that may be as likely, each where its ridge is: in the direction that goes with its range."""
+    (_, of_both), (_, of_angle) = estimate.information.tolist()
+    starts = []
+    for shift_m in (-lobe_m, lobe_m):
+        range_m, angle_rad = estimate.range_m + shift_m, estimate.angle_rad - shift_m * of_both / of_angle
+        likelihood = log_likelihood_at([observation], range_m, angle_rad, estimate.mask)
+        if likelihood > estimate.log_likelihood - NATS:
+            starts.append(
+                Candidate(
+                    range_m=range_m,
+                    angle_rad=angle_rad,
+                    mask=estimate.mask,
+                    mask_is_clear=True,
+                    share=0.0,
+                    log_likelihood=likelihood,
+                )
+            )
+    return starts
 
 
 def midway(estimates: Sequence[Estimate]) -> Estimate:
