@@ -72,6 +72,8 @@ class Tracker:
             speed_rms_m_s=options.speed_rms_m_s,
             fix_rms_m=options.fix_rms_m,
         )
+        # users are located from nothing in different rounds, so that no round has all of that work
+        self._places = {ue: place for place, ue in enumerate(section.ues)}
         self._tracks: dict[str, Track] = {}
         self._failures: Counter[str] = Counter()
 
@@ -113,7 +115,7 @@ class Tracker:
         """Return where a user is who is to be followed."""
         track = self._tracks.get(ue)
         every = self._options.locate_every
-        if track is None or track.refused or every == 1 or number % every == 0:
+        if track is None or track.refused or every == 1 or (number + self._places[ue]) % every == 0:
             return None
         predicted = track.at(now_s, self._model)
         return predicted.prior() if predicted.position_rms_m < FOLLOWED_RMS_M else None

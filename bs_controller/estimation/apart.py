@@ -72,7 +72,7 @@ def most_likely_of_one(observation: Observation, candidate: Candidate, facts: Te
 
 
 def _beside(observation: Observation, estimate: Estimate, lobe_m: float) -> list[Candidate]:
-    """Return the neighbouring lobes that may be as likely, each where its ridge is: in the direction that goes with its range."""
+    """Return the neighbouring lobes that may be as likely, each in the direction that goes with its range."""
     (_, of_both), (_, of_angle) = estimate.information.tolist()
     starts = []
     for shift_m in (-lobe_m, lobe_m):

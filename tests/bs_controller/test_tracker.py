@@ -193,6 +193,24 @@ def test_user_whose_place_is_known_well_is_followed_but_for_every_fifth_round() 
     assert [prior.range_m for prior in following.priors] == pytest.approx([10.0] * 8, abs=0.02)
 
 
+def test_users_are_located_from_nothing_in_different_rounds() -> None:
+    ues = tuple(f"ue-{number}" for number in range(5))
+    section = msgspec.structs.replace(SECTION, ues=ues)
+    options = msgspec.structs.replace(TENTH, locate_every=5, speed_rms_m_s=0.1)
+    tracker = Tracker([Asking()], section, options, follow=Following(), counters=Counter(), now_s=0.0)
+    jobs = [tracker.job(ue) for ue in ues]
+    located = []
+    for number in range(10):
+        for job in jobs:
+            job.present = True
+            assert tracker.begin(job, 0.1 * number)
+            job.answered(epoch=1, on_air_s=0.1 * number + 0.01, now_s=0.1 * number + 0.02)
+            located += [number] if job.label == "asking" else []
+            tracker.found(job, good_fix(0.001), 0.1 * number + 0.02)
+    # all in the first round, where nobody has a track, and then one in each, who was not in the round before
+    assert located == [0] * 5 + list(range(1, 10))
+
+
 def test_user_whose_place_is_known_badly_is_located_anew() -> None:
     tracker, job, following = tracker_with(good_fix(2 * FOLLOWED_RMS_M))
     assert tracker.begin(job, 0.1)
