@@ -113,32 +113,26 @@ class Likelihood:
     def locate(self) -> Localization:
         """Return a fresh localization; see `Scheme`."""
         if self.options.plan == "pair":
-            return (yield from self._located_by_pair())
+            return (yield from self._located_by_pair(moving=False))
         return (yield from self._located_by_range_sweep())
 
-    def _located_by_pair(self) -> Localization:
+    def _located_by_pair(self, *, moving: bool) -> Localization:
         forward, pilots = yield from self._angle_swept(forward=True)
         backward, more = yield from self._angle_swept(forward=False)
         sweeps, work = (forward, backward), self._workspace()
-        candidates = work.searcher.from_angle_sweeps(sweeps)
+        candidate = work.searcher.from_angle_sweeps(sweeps, moving=moving)[0]
         whole = work.observer.pair((forward.samples, forward.setting), (backward.samples, backward.setting))
-        best = self._best_of(whole, candidates[:1])
+        if moving:
+            best = midway(most_likely_apart(whole, candidate, self.facts))
+        else:
+            best = self._best_of(whole, [candidate])
         return self._fix(best, goodness_of_fit(best.residuals), sweeps, best.residuals, pilots + more)
 
     def locate_moving(self) -> Localization:
         """Return a fresh localization; see `MovingScheme`."""
         if self.options.plan == "pair":
-            return (yield from self._located_by_pair_apart())
+            return (yield from self._located_by_pair(moving=True))
         return (yield from self._located_by_range_sweep())
-
-    def _located_by_pair_apart(self) -> Localization:
-        forward, pilots = yield from self._angle_swept(forward=True)
-        backward, more = yield from self._angle_swept(forward=False)
-        sweeps, work = (forward, backward), self._workspace()
-        candidate = work.searcher.from_angle_sweeps(sweeps, moving=True)[0]
-        whole = work.observer.pair((forward.samples, forward.setting), (backward.samples, backward.setting))
-        best = midway(most_likely_apart(whole, candidate, self.facts))
-        return self._fix(best, goodness_of_fit(best.residuals), sweeps, best.residuals, pilots + more)
 
     def _located_by_range_sweep(self) -> Localization:
         angle, pilots = yield from self._angle_swept(forward=True)
