@@ -116,23 +116,20 @@ class Likelihood:
             return (yield from self._located_by_pair(moving=False))
         return (yield from self._located_by_range_sweep())
 
+    def locate_moving(self) -> Localization:
+        """Return a fresh localization; see `MovingScheme`."""
+        if self.options.plan == "pair":
+            return (yield from self._located_by_pair(moving=True))
+        return (yield from self._located_by_range_sweep())
+
     def _located_by_pair(self, *, moving: bool) -> Localization:
         forward, pilots = yield from self._angle_swept(forward=True)
         backward, more = yield from self._angle_swept(forward=False)
         sweeps, work = (forward, backward), self._workspace()
         candidate = work.searcher.from_angle_sweeps(sweeps, moving=moving)[0]
         whole = work.observer.pair((forward.samples, forward.setting), (backward.samples, backward.setting))
-        if moving:
-            best = midway(most_likely_apart(whole, candidate, self.facts))
-        else:
-            best = self._best_of(whole, [candidate])
+        best = midway(most_likely_apart(whole, candidate, self.facts)) if moving else self._best_of(whole, [candidate])
         return self._fix(best, goodness_of_fit(best.residuals), sweeps, best.residuals, pilots + more)
-
-    def locate_moving(self) -> Localization:
-        """Return a fresh localization; see `MovingScheme`."""
-        if self.options.plan == "pair":
-            return (yield from self._located_by_pair(moving=True))
-        return (yield from self._located_by_range_sweep())
 
     def _located_by_range_sweep(self) -> Localization:
         angle, pilots = yield from self._angle_swept(forward=True)
