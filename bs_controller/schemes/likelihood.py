@@ -68,7 +68,9 @@ class LikelihoodOptions(
     ``model``: what is unknown beside position and gains, by the names of `bounds.Unknown`. ``earlier_db``: the power of a line
     of sight nearer than the fix in what the angle sweeps leave unexplained, relative to the fitted path. No echo arrives
     before the line of sight, so that such a path says that an echo was fitted. ``delay_span_s``: the largest delay of an
-    unsynchronised user, on either side of none; where the range is known badly it is what the fix rests on.
+    unsynchronised user, on either side of none; where the range is known badly it is what the fix rests on. ``moving``: with
+    plan ``pair`` and coherent samples a user may move by decimetres between the sweeps, as continuous runs suppose in any case;
+    the fix is where it was midway.
     """
 
     plan: Literal["angle_range", "pair"] = "angle_range"
@@ -76,6 +78,12 @@ class LikelihoodOptions(
     margin_deg: Annotated[float, Meta(ge=0, le=10)] = 2.0
     earlier_db: Annotated[float, Meta(le=0, ge=-60)] = -2.0
     delay_span_s: Annotated[float, Meta(gt=0, le=30e-9)] = 10e-9
+    moving: bool = False
+
+    def __post_init__(self) -> None:
+        if self.moving and (self.plan, self.model) != ("pair", "coherent"):
+            got = f"{self.plan} and {self.model}"
+            raise ValueError(f"moving: expected plan pair and model coherent with it, got {got}")
 
 
 @dataclass(slots=True)
@@ -113,7 +121,7 @@ class Likelihood:
     def locate(self) -> Localization:
         """Return a fresh localization; see `Scheme`."""
         if self.options.plan == "pair":
-            return (yield from self._located_by_pair(moving=False))
+            return (yield from self._located_by_pair(moving=self.options.moving))
         return (yield from self._located_by_range_sweep())
 
     def locate_moving(self) -> Localization:

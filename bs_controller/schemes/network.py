@@ -67,7 +67,8 @@ class NetworkOptions(
     path is seen from where the process was started. ``timing_rms_s``: how far users' clocks are known to be off, rms, by as
     much in all sweeps of a user. ``range_from``: by ``cbs`` the range of one more range sweep at the network's angle, by
     ``cbs_bt`` that of the shrinking rounds of its stage three, with its default options. ``refine``: the network's position is
-    where the search of `likelihood` starts, and stands unless that finds a likelier one.
+    where the search of `likelihood` starts, and stands unless that finds a likelier one. ``moving``: with plan ``pair`` a user
+    may move by decimetres between the sweeps, as continuous runs suppose in any case; the fix is where it was midway.
     """
 
     plan: Literal["angle_range", "pair", "image"] = "angle_range"
@@ -77,8 +78,11 @@ class NetworkOptions(
     timing_rms_s: Annotated[float, Meta(ge=0, le=3e-9)] = 0.0
     range_from: Literal["network", "cbs", "cbs_bt"] = "network"
     refine: bool = False
+    moving: bool = False
 
     def __post_init__(self) -> None:
+        if self.moving and self.plan != "pair":
+            raise ValueError(f"moving: expected plan pair with it, got {self.plan}")
         if self.plan == "image" and self.model is None:
             raise ValueError("model: expected a file with plan image, for which none is shipped, got none")
         if self.refine and self.range_from != "network":
@@ -139,7 +143,7 @@ class Network:
 
     def locate(self) -> Localization:
         """Return a fresh localization; see `Scheme`."""
-        return self._located(moving=False)
+        return self._located(moving=self.options.moving)
 
     def locate_moving(self) -> Localization:
         """Return a fresh localization; see `MovingScheme`. It starts where `refine` would end, which adds nothing then."""

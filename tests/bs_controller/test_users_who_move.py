@@ -135,3 +135,30 @@ def test_scheme_that_takes_users_for_still_is_asked_as_it_can_be() -> None:
 def test_plan_with_a_sweep_of_the_users_own_takes_it_for_still() -> None:
     whole = Likelihood(options=LikelihoodOptions(), facts=FACTS)
     assert next(whole.locate_moving()) == next(whole.locate())
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        Likelihood(options=LikelihoodOptions(plan="pair", moving=True), facts=FACTS),
+        Network.loaded(NetworkOptions(plan="pair", moving=True), FACTS),
+    ],
+    ids=["likelihood", "network"],
+)
+def test_option_moving_does_the_same_in_any_run(scheme: Likelihood | Network) -> None:
+    middle_m, way_m = cmath.rect(20.0, 0.4), 0.05j
+    rng = np.random.default_rng(16)
+    forward = swept(FORWARD, middle_m - way_m / 2, ALL, rng, 20)
+    backward = swept(BACKWARD, middle_m + way_m / 2, ALL, rng, 20)
+    assert fix_of(scheme.locate(), forward, backward) == fix_of(scheme.locate_moving(), forward, backward)
+
+
+def test_option_moving_is_refused_where_it_would_do_nothing() -> None:
+    with pytest.raises(
+        ValueError, match="moving: expected plan pair and model coherent with it, got angle_range and coh"
+    ):
+        LikelihoodOptions(moving=True)
+    with pytest.raises(ValueError, match="moving: expected plan pair and model coherent with it, got pair and power"):
+        LikelihoodOptions(plan="pair", model="power", moving=True)
+    with pytest.raises(ValueError, match="moving: expected plan pair with it, got angle_range"):
+        NetworkOptions(moving=True)
