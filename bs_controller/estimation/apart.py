@@ -7,7 +7,7 @@ was in the middle, and as well known as if it had stood still, for each sweep ha
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,22 @@ Floats = npt.NDArray[np.float64]
 
 MOST_MOVES = 3  # from one lobe of the range, 5 cm, to the next
 SMALL_RISE = 0.5  # of log-likelihood; less is where the same lobe is found again
+# How much likelier a lobe must be to be believed that is nowhere near what was supposed: so that a track on the wrong lobe,
+# which supposes that lobe again, leaves it as soon as a sweep speaks for the right one.
+SURPRISE_NATS = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supposed:
+    """What is known of a range before a sweep is heard."""
+
+    range_m: float
+    variance_m2: float
+
+    def log_weight(self, range_m: float) -> float:
+        """Return the logarithm of a normal density over its maximum, with a floor under it."""
+        squared = (range_m - self.range_m) ** 2 / self.variance_m2
+        return float(np.logaddexp(-squared / 2, -SURPRISE_NATS))
 
 
 def most_likely_apart(observations: Sequence[Observation], candidate: Candidate, facts: TestbedFacts) -> list[Estimate]:
@@ -50,46 +66,53 @@ def most_likely_apart(observations: Sequence[Observation], candidate: Candidate,
     return max(agreeing, key=lambda estimates: sum(estimate.log_likelihood for estimate in estimates))
 
 
-def most_likely_of_one(observation: Observation, candidate: Candidate, facts: TestbedFacts) -> Estimate:
+def most_likely_of_one(
+    observation: Observation, candidate: Candidate, facts: TestbedFacts, supposed: Supposed | None = None
+) -> Estimate:
     """Return the most likely estimate of one sweep: of the lobes of the range that come into question, and of those beside.
 
-    The step of directions from which lobes are compared hides the right one in 3 of 100 users, by one place.
+    The step of directions from which lobes are compared hides the right one in 3 of 100 users, by one place. What is
+    `supposed` of the range chooses between lobes, and changes nothing of the estimate on one.
     """
     visible = np.flatnonzero(candidate.mask).tolist()
     expected = observation.response.seen_value(candidate.range_m, candidate.angle_rad, visible)
     grid = facts.downlink.grid
     found = lobes([observation.samples], [expected], [grid.spacing_hz / facts.speed_of_light_m_s])
-    shifts_m = [lobe.shift_m for lobe in found if lobe.log_likelihood > found[0].log_likelihood - NATS]
-    best = _best([_from(observation, candidate, shift_m) for shift_m in shifts_m])
+    estimates = [
+        most_likely(
+            [observation],
+            candidate.range_m + lobe.shift_m,
+            candidate.angle_rad,
+            candidate.mask,
+            mask_is_clear=candidate.mask_is_clear,
+        )
+        for lobe in found
+        if lobe.log_likelihood > found[0].log_likelihood - NATS
+    ]
+
+    def height(estimate: Estimate) -> float:
+        favour = 0.0 if supposed is None else supposed.log_weight(estimate.range_m)
+        return estimate.log_likelihood + favour
+
+    best = max(estimates, key=height)
     lobe_m = facts.speed_of_light_m_s / (grid.count * grid.spacing_hz)
     for _ in range(MOST_MOVES):
-        beside = [_from(observation, start, 0.0) for start in _beside(observation, best, lobe_m)]
-        likelier = _best([best, *beside])
-        if likelier.log_likelihood < best.log_likelihood + SMALL_RISE:
+        likelier = max([best, *_beside(observation, best, lobe_m)], key=height)
+        if height(likelier) < height(best) + SMALL_RISE:
             break
         best = likelier
     return best
 
 
-def _beside(observation: Observation, estimate: Estimate, lobe_m: float) -> list[Candidate]:
-    """Return the neighbouring lobes that may be as likely, each in the direction that goes with its range."""
+def _beside(observation: Observation, estimate: Estimate, lobe_m: float) -> list[Estimate]:
+    """Return the estimates on lobes beside that may be as likely, from the direction that goes with their range."""
     (_, of_both), (_, of_angle) = estimate.information.tolist()
-    starts = []
+    starts = [(estimate.range_m, estimate.angle_rad)] if estimate.is_unfinished else []
     for shift_m in (-lobe_m, lobe_m):
-        range_m, angle_rad = estimate.range_m + shift_m, estimate.angle_rad - shift_m * of_both / of_angle
-        likelihood = log_likelihood_at([observation], range_m, angle_rad, estimate.mask)
-        if likelihood > estimate.log_likelihood - NATS:
-            starts.append(
-                Candidate(
-                    range_m=range_m,
-                    angle_rad=angle_rad,
-                    mask=estimate.mask,
-                    mask_is_clear=True,
-                    share=0.0,
-                    log_likelihood=likelihood,
-                )
-            )
-    return starts
+        start = estimate.range_m + shift_m, estimate.angle_rad - shift_m * of_both / of_angle
+        if log_likelihood_at([observation], *start, estimate.mask) > estimate.log_likelihood - NATS:
+            starts.append(start)
+    return [most_likely([observation], *start, estimate.mask, mask_is_clear=True) for start in starts]
 
 
 def midway(estimates: Sequence[Estimate]) -> Estimate:
@@ -105,13 +128,3 @@ def midway(estimates: Sequence[Estimate]) -> Estimate:
         residuals=tuple(residual for one in estimates for residual in one.residuals),
         evaluations=sum(one.evaluations for one in estimates),
     )
-
-
-def _from(observation: Observation, start: Candidate, shift_m: float) -> Estimate:
-    return most_likely(
-        [observation], start.range_m + shift_m, start.angle_rad, start.mask, mask_is_clear=start.mask_is_clear
-    )
-
-
-def _best(estimates: list[Estimate]) -> Estimate:
-    return max(estimates, key=lambda estimate: estimate.log_likelihood)

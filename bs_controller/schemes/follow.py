@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from bs_controller.beams import setting_from_focus
-from bs_controller.estimation.apart import most_likely_of_one
+from bs_controller.estimation.apart import Supposed, most_likely_of_one
 from bs_controller.estimation.candidates import Searcher
 from bs_controller.estimation.newton import Observation
 from bs_controller.estimation.observed import Observer
@@ -55,7 +55,9 @@ class Follow:
         work = self._workspace()
         swept = work.searcher.angle_sweep(samples, self.sweep, setting)
         candidate = work.searcher.at_range(swept, prior.range_m, prior.angle_rad)
-        estimate = most_likely_of_one(Observation.of(samples, work.observer.whole(setting)), candidate, self.facts)
+        observation = Observation.of(samples, work.observer.whole(setting))
+        supposed = Supposed(range_m=prior.range_m, variance_m2=prior.covariance.range_m2)
+        estimate = most_likely_of_one(observation, candidate, self.facts, supposed)
         fit = goodness_of_fit(estimate.residuals)
         return Fix(
             range_m=estimate.range_m,
