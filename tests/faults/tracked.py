@@ -1,0 +1,112 @@
+"""A continuous run as a user starts it, watched for minutes or hours: rate, ages of fixes, and whether memory grows (shell)."""
+
+import json
+import signal
+import tempfile
+import time
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bs_controller.streamed import stream_run
+from deploy.bench import BenchmarkError
+from deploy.soak_rows import MinuteOfTracking, TrackReport
+from tests.faults.memory import Scales, flat
+from tests.qualification.processes import Process, command_lines, wait_until
+
+GATHER_S = 240.0  # as many agents start on few cores
+STOP_S = 60.0  # what was found is read again from disk
+TICK_S = 0.5
+#: Rounds that come too soon are skipped, so that a fix is a round or two old, whatever else the machine does. Fixes that wait
+#: for each other are older by this much after ten minutes in which one fix in six hundred was one too many.
+AGE_GROWTH_MS = 1000.0
+
+Say = Callable[[str], None]
+
+
+def tracked(file: Path, minutes: float, say: Say = lambda _line: None) -> TrackReport:
+    """Track the users of a testbed file for so long, and report.
+
+    Raises
+    ------
+    BenchmarkError
+        If the run ends before anybody is tracked.
+    """
+    with tempfile.TemporaryDirectory(prefix="tracked-") as folder:
+        run_directory = Path(folder) / "run"
+        words = ("run", str(file.resolve()), "--continuous", "--run-dir", str(run_directory), "--json")
+        process = Process("-m", "deploy.cli", *words, cwd=Path(folder))
+        try:
+            return _watched(process, run_directory, 60.0 * minutes, say)
+        finally:
+            process.end()
+
+
+def _watched(process: Process, run_directory: Path, lasts_s: float, say: Say) -> TrackReport:
+    journal = run_directory / "journal.jsonl"
+    wait_until(
+        lambda: process.status is not None or (journal.exists() and b'"kind":"track"' in journal.read_bytes()),
+        "the first track",
+        GATHER_S,
+    )
+    if process.status is not None:
+        raise BenchmarkError(
+            f"expected users to be tracked, the run ended with status {process.ended()}: {process.errors}"
+        )
+    scales = Scales(parts_of(run_directory))
+    say(f"users are being tracked for {lasts_s / 60:g} minutes; the run is recorded in {run_directory}")
+    began_s = time.monotonic()
+    while time.monotonic() < began_s + lasts_s:
+        assert process.status is None, f"the run ended: {process.errors[-2000:]}"
+        scales.weigh()
+        time.sleep(TICK_S)
+    lasted_s = time.monotonic() - began_s
+    process.signal(signal.SIGINT)
+    process.ended(STOP_S + 0.1 * lasts_s)
+    found = json.loads("".join(process.out))
+    memory, by_minute = scales.slopes(), minutes_of(stream_run(run_directory).records())
+    ages_ms = [minute.age_p50_ms for minute in by_minute]
+    return TrackReport(
+        users=len(found["users"]),
+        lasted_s=lasted_s,
+        fixes_per_s=found["rate_hz"],
+        track_rmse_m=found["track_rmse_m"],
+        counters={name: count for name, count in found["counters"].items() if count},
+        minutes=by_minute,
+        memory=memory,
+        curves_mib={part.process: scales.curve_mib(part.process) for part in memory},
+        met=flat(memory, lasted_s) and ages_ms[-1] - ages_ms[0] <= AGE_GROWTH_MS,
+    )
+
+
+def parts_of(run_directory: Path) -> dict[str, int]:
+    """Return the processes that work for a run: the name of the UE, or else of the module that was started."""
+    ours = [(pid, words) for pid, words in command_lines() if str(run_directory) in words and "-m" in words]
+    return {words[words.index("--name" if "--name" in words else "-m") + 1]: pid for pid, words in ours}
+
+
+def minutes_of(records: Iterable[Mapping[str, object]]) -> tuple[MinuteOfTracking, ...]:
+    """Return how old fixes were in each whole minute since the first; of a shorter run, in all of it."""
+    ages_ms: dict[int, array[float]] = defaultdict(lambda: array("d"))
+    first_s = now_s = None
+    for record in records:
+        if record["kind"] == "track":
+            now_s, age_ms = record["time_s"], record["age_ms"]
+            assert isinstance(now_s, float)
+            assert isinstance(age_ms, float)
+            first_s = now_s if first_s is None else first_s
+            ages_ms[int((now_s - first_s) / 60.0)].append(age_ms)
+    if len(ages_ms) > 1:
+        ages_ms.popitem()  # the last one is cut short
+    return tuple(
+        MinuteOfTracking(
+            minute=minute,
+            fixes=len(ages),
+            age_p50_ms=float(np.median(ages)),
+            age_p99_ms=float(np.percentile(ages, 99)),
+        )
+        for minute, ages in ages_ms.items()
+    )
