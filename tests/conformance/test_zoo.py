@@ -45,7 +45,6 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("zoo")  # they share the trials, which are several at once already
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_peer_is_caught_and_blamed_on_its_clause(name: str, trials: Trials) -> None:
     peer, found = BROKEN[name], trials.of(name)
