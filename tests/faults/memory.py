@@ -10,12 +10,11 @@ import numpy.typing as npt
 from deploy.soak_rows import Slope
 
 WEIGH_EVERY_S = 2.0
-#: Reading code, compiled loops and caches come first; growth is sought in the rest.
-WARM_UP = 0.2
-#: A hundred bytes kept of each fix would be twice as much at 150 fixes a second.
-FLAT_MIB_PER_HOUR = 24.0
+#: Reading code, compiled loops, caches and the allocator come first, for so long or for this part of a shorter run; growth is
+#: sought in the rest.
+WARM_UP_S, WARM_UP = 240.0, 0.4
 #: In less time the warm-up is all that can be seen.
-SHORTEST_FIT_S = 240.0
+SHORTEST_FIT_S = 300.0
 #: What counts: pages of its own, wherever they lie. Those of files come and go with what else the machine does.
 OWN_PAGES = ("Anonymous:", "Swap:")
 
@@ -66,7 +65,7 @@ def slope(process: str, at_s: Floats, mib: Floats) -> Slope:
 
     Successive weighings are alike: the error of as many independent ones is widened by their correlation.
     """
-    late = at_s >= at_s[0] + WARM_UP * (at_s[-1] - at_s[0])
+    late = at_s >= at_s[0] + min(WARM_UP_S, WARM_UP * (at_s[-1] - at_s[0]))
     hours, weight = at_s[late] / 3600.0, mib[late]
     spread = hours - hours.mean()
     growth = float(spread @ weight / (spread @ spread))
@@ -83,7 +82,6 @@ def slope(process: str, at_s: Floats, mib: Floats) -> Slope:
     )
 
 
-def flat(memory: Iterable[Slope], lasted_s: float) -> bool:
-    """Return whether no process is seen to grow by more than a run of hours could bear."""
-    seen = (part.mib_per_hour - 2 * part.standard_error for part in memory)
-    return lasted_s < SHORTEST_FIT_S or all(growth <= FLAT_MIB_PER_HOUR for growth in seen)
+def grown(memory: Iterable[Slope], most_mib_per_hour: float) -> tuple[Slope, ...]:
+    """Return the processes that are seen to grow by more than so much, whatever the scatter of what they weighed."""
+    return tuple(part for part in memory if part.mib_per_hour - 2 * part.standard_error > most_mib_per_hour)

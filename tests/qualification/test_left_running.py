@@ -3,8 +3,8 @@
 import pytest
 
 from deploy.soak_rows import TrackReport
-from tests.faults.memory import FLAT_MIB_PER_HOUR
-from tests.faults.tracked import AGE_GROWTH_MS, tracked
+from tests.faults.memory import grown
+from tests.faults.tracked import AGE_GROWTH_MS, FLAT_MIB_PER_HOUR, tracked
 from tests.qualification.processes import ROOT
 
 MINUTES = 10.0
@@ -23,15 +23,12 @@ def report() -> TrackReport:
 
 
 def test_no_process_grows(report: TrackReport) -> None:
-    parts = {part.process: part for part in report.memory}
-    assert parts.keys() >= {"bs_controller", "emulator"}
-    assert sum(name.startswith("ue") for name in parts) >= 1
-    # The error of a slope is that of the samples' scatter about the line. At three of them one test in 700 of an honest process
-    # would fail, but for what a run of hours could bear.
-    grown = {
-        part.process: part for part in report.memory if part.mib_per_hour - 3 * part.standard_error > FLAT_MIB_PER_HOUR
-    }
-    assert not grown, grown
+    parts = {part.process for part in report.memory}
+    assert parts >= {"bs_controller", "emulator"}
+    assert any(name.startswith("ue") for name in parts)
+    # The line of each process, less two errors as its samples scatter, rises by no more than that. After four minutes the emulator's
+    # rose by 1.2 +- 1.4 MiB an hour, the controller's by 0.12 +- 0.09, a UE's by 0.21 +- 0.09 at most.
+    assert grown(report.memory, FLAT_MIB_PER_HOUR) == ()
 
 
 def test_fixes_are_no_older_at_the_end(report: TrackReport) -> None:
