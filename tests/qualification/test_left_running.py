@@ -26,7 +26,7 @@ def test_no_process_grows(report: TrackReport) -> None:
     parts = {part.process for part in report.memory}
     assert parts >= {"bs_controller", "emulator"}
     assert any(name.startswith("ue") for name in parts)
-    # The line of each process, less two errors as its samples scatter, rises by no more than that. After four minutes the emulator's
+    # The line of each process, less two errors as its samples scatter, rises by no more. After four minutes the emulator's
     # rose by 1.2 +- 1.4 MiB an hour, the controller's by 0.12 +- 0.09, a UE's by 0.21 +- 0.09 at most.
     assert grown(report.memory, FLAT_MIB_PER_HOUR) == ()
 
