@@ -8,6 +8,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tests.faults.memory import SHORTEST_FIT_S, Scales, grown
 from tests.qualification.processes import Process, command_lines, wait_until
 
 GATHER_S = 240.0  # as many agents start on few cores
-STOP_S = 60.0  # what was found is read again from disk
+STOP_S = 60.0  # and as long again as the run at most: what was found is read from disk
 TICK_S = 0.5
 #: A hundred bytes kept of each report of a user who is located ten times a second.
 FLAT_MIB_PER_HOUR = 3.6
@@ -48,18 +49,8 @@ def tracked(file: Path, minutes: float, say: Say = lambda _line: None) -> TrackR
 
 
 def _watched(process: Process, run_directory: Path, lasts_s: float, say: Say) -> TrackReport:
-    journal = run_directory / "journal.jsonl"
-    wait_until(
-        lambda: process.status is not None or (journal.exists() and b'"kind":"track"' in journal.read_bytes()),
-        "the first track",
-        GATHER_S,
-    )
-    if process.status is not None:
-        raise BenchmarkError(
-            f"expected users to be tracked, the run ended with status {process.ended()}: {process.errors}"
-        )
-    scales = Scales(parts_of(run_directory))
-    say(f"users are being tracked for {lasts_s / 60:g} minutes; the run is recorded in {run_directory}")
+    scales = Scales(_parts_at_work(process, run_directory))
+    say(f"users are being tracked for {lasts_s / 60:g} minutes")
     began_s = time.monotonic()
     while time.monotonic() < began_s + lasts_s:
         assert process.status is None, f"the run ended: {process.errors[-2000:]}"
@@ -67,21 +58,39 @@ def _watched(process: Process, run_directory: Path, lasts_s: float, say: Say) ->
         time.sleep(TICK_S)
     lasted_s = time.monotonic() - began_s
     process.signal(signal.SIGINT)
-    process.ended(STOP_S + 0.1 * lasts_s)
+    process.ended(STOP_S + lasts_s)
     found = json.loads("".join(process.out))
-    memory, by_minute = scales.slopes(), minutes_of(stream_run(run_directory).records())
-    ages_ms = [minute.age_p50_ms for minute in by_minute]
+    return _report(found, minutes_of(stream_run(run_directory).records()), scales, lasted_s)
+
+
+def _parts_at_work(process: Process, run_directory: Path) -> dict[str, int]:
+    """Wait for the first track, and return the processes by then."""
+    journal = run_directory / "journal.jsonl"
+
+    def begun_or_over() -> bool:
+        return process.status is not None or (journal.exists() and b'"kind":"track"' in journal.read_bytes())
+
+    wait_until(begun_or_over, "the first track", GATHER_S)
+    if process.status is not None:
+        raise BenchmarkError(f"expected users to be tracked, got status {process.ended()} and: {process.errors}")
+    return parts_of(run_directory)
+
+
+def _report(
+    found: Mapping[str, Any], minutes: tuple[MinuteOfTracking, ...], scales: Scales, lasted_s: float
+) -> TrackReport:
+    memory = scales.slopes()
+    flat = lasted_s < SHORTEST_FIT_S or not grown(memory, FLAT_MIB_PER_HOUR)
     return TrackReport(
         users=len(found["users"]),
         lasted_s=lasted_s,
         fixes_per_s=found["rate_hz"],
         track_rmse_m=found["track_rmse_m"],
         counters={name: count for name, count in found["counters"].items() if count},
-        minutes=by_minute,
+        minutes=minutes,
         memory=memory,
         curves_mib={part.process: scales.curve_mib(part.process) for part in memory},
-        met=(lasted_s < SHORTEST_FIT_S or not grown(memory, FLAT_MIB_PER_HOUR))
-        and ages_ms[-1] - ages_ms[0] <= AGE_GROWTH_MS,
+        met=flat and minutes[-1].age_p50_ms - minutes[0].age_p50_ms <= AGE_GROWTH_MS,
     )
 
 
