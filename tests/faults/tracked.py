@@ -23,9 +23,9 @@ STOP_S = 60.0  # and as long again as the run at most: what was found is read fr
 TICK_S = 0.5
 #: A hundred bytes kept of each report of a user who is located ten times a second.
 FLAT_MIB_PER_HOUR = 3.6
-#: Rounds that come too soon are skipped, so that a fix is a round or two old, whatever else the machine does. Fixes that wait
-#: for each other are older by this much after ten minutes in which one fix in six hundred was one too many.
-AGE_GROWTH_MS = 1000.0
+#: Rounds that come too soon are skipped, so that a fix is a round or two old: half a second to one on a machine with six times
+#: as much to do as it can. Fixes that wait for each other are older by this much after ten minutes if one in 200 is too many.
+AGE_GROWTH_MS = 3000.0
 
 Say = Callable[[str], None]
 
