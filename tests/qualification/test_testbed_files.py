@@ -4,11 +4,9 @@ import re
 from collections.abc import Mapping
 
 import pytest
-from typer.testing import CliRunner
 
-from deploy.cli import app
 from tests.qualification.conftest import LabFactory
-from tests.qualification.processes import Lab
+from tests.qualification.processes import Lab, said_of_a_refused
 
 pytestmark = pytest.mark.requirement("a mistake in the file is pointed at")
 
@@ -46,11 +44,9 @@ MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
 
 
 def refused(lab: Lab, complaint: str) -> None:
-    """Hold a command to a refusal of the lab's file; without a process of its own, which the last two tests start."""
-    result = CliRunner().invoke(app, ["run", str(lab.file)])
-    assert result.exit_code == 2, result.output
-    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: {complaint}", result.stderr), result.stderr
-    assert result.stdout == ""
+    """Hold the lab's file to a refusal; the last two tests start a process for one."""
+    said = said_of_a_refused(lab.file)
+    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: {complaint}", said), said
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
