@@ -7,7 +7,7 @@ knows no socket, no clock and no UE's name, so the same object runs in the live 
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -228,6 +228,19 @@ class Scheme(Protocol):
 
         A scheme that only measures returns None instead: its answers are what it is for.
         """
+
+
+@runtime_checkable
+class MovingScheme(Scheme, Protocol):
+    """A scheme that can also locate a user who moves by centimetres between its sweeps."""
+
+    def locate_moving(self) -> Localization:
+        """Return a fresh localization, whose fix is where the user was in the middle of the sweeps; see `locate`."""
+
+
+def localization_of(scheme: Scheme, *, moving: bool) -> Measurement:
+    """Return a fresh localization, of a user who may be moving if the scheme can do that."""
+    return scheme.locate_moving() if moving and isinstance(scheme, MovingScheme) else scheme.locate()
 
 
 class FeedbackMismatchError(TypeError):

@@ -9,9 +9,11 @@ from typing import Protocol
 from bs_controller.config import ControllerSection, TrackSection
 from bs_controller.jobs import Job, Plan, Stage, labels
 from bs_controller.records import Record, track_record
-from bs_controller.sweeps import Fix, Localization, Prior, Scheme
+from bs_controller.sweeps import Fix, Localization, MovingScheme, Prior, Scheme, localization_of
 from bs_controller.tracking import MotionModel, Track, begun, continued
 
+# How well the time is known at which a sweep was on the air: it is taken to be when the radio says so, a message later.
+ON_AIR_RMS_S = 0.5e-3
 LEFT_ALONE_S = 5.0  # at most is a user left alone who fails again and again
 # How well a position must be predicted for one sweep to do: within the reach of its search of 0.4 m at four deviations.
 FOLLOWED_RMS_M = 0.1
@@ -70,6 +72,8 @@ class Tracker:
             speed_rms_m_s=options.speed_rms_m_s,
             fix_rms_m=options.fix_rms_m,
         )
+        # users are located from nothing in different rounds, so that no round has all of that work
+        self._places = {ue: place for place, ue in enumerate(section.ues)}
         self._tracks: dict[str, Track] = {}
         self._failures: Counter[str] = Counter()
 
@@ -96,7 +100,9 @@ class Tracker:
         prior = self._prior(job.ue, number, now_s)
         plan = job.plans[number]
         followed = None if prior is None else self._follow.locate_from(prior)
-        job.begin_at(number, followed or plan.scheme.locate(), now_s, rank=self._began_s + number / rate_hz)
+        job.begin_at(
+            number, followed or localization_of(plan.scheme, moving=True), now_s, rank=self._began_s + number / rate_hz
+        )
         job.followed_from = prior
         return True
 
@@ -109,7 +115,7 @@ class Tracker:
         """Return where a user is who is to be followed."""
         track = self._tracks.get(ue)
         every = self._options.locate_every
-        if track is None or track.refused or every == 1 or number % every == 0:
+        if track is None or track.refused or every == 1 or (number + self._places[ue]) % every == 0:
             return None
         predicted = track.at(now_s, self._model)
         return predicted.prior() if predicted.position_rms_m < FOLLOWED_RMS_M else None
@@ -119,9 +125,10 @@ class Tracker:
         self._failures.pop(job.ue, None)
         self._count_skipped(job, now_s)
         times_s = job.on_air_s
-        at_s = sum(times_s) / len(times_s)
-        spread_s = math.sqrt(sum((time_s - at_s) ** 2 for time_s in times_s) / len(times_s))
-        before = self._tracks.get(job.ue)
+        at_s, before = sum(times_s) / len(times_s), self._tracks.get(job.ue)
+        spread_s = ON_AIR_RMS_S
+        if not isinstance(job.plan.scheme, MovingScheme):  # its sweeps were of one who is at one place
+            spread_s = math.hypot(spread_s, *((time_s - at_s) / math.sqrt(len(times_s)) for time_s in times_s))
         track = begun(fix, at_s, self._model) if before is None else continued(before, fix, at_s, spread_s, self._model)
         self._tracks[job.ue] = track
         self._counters["refused_fixes"] += track.refused > 0

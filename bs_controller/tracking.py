@@ -126,7 +126,7 @@ def continued(track: Track, fix: Fix, time_s: float, spread_s: float, model: Mot
     time_s
         Of the middle of its sweeps; not before the fix that came last, or it is taken to be of that time.
     spread_s
-        Rms time of its sweeps around that middle: a user who moves is at no one place then.
+        Rms time by which the fix may be of another moment: a user who moves is somewhere else then.
 
     Returns
     -------

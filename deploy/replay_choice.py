@@ -23,13 +23,14 @@ class ChoiceError(Exception):
 class Choice:
     """Schemes by label, and whether they are those that were recorded under these labels.
 
-    With all of these, users who were followed are followed again.
+    With all of these, users who were followed are followed again. Users of a continuous run are taken to be `moving`.
     """
 
     facts: TestbedFacts
     schemes: Mapping[str, Scheme]
     own: bool
     follow: Follow | None = None
+    moving: bool = False
 
 
 def choice_of(recorded: LoadedTestbed, scheme: str | None, testbed: Path | None) -> Choice:
@@ -54,20 +55,21 @@ def choice_of(recorded: LoadedTestbed, scheme: str | None, testbed: Path | None)
     shared = facts(recorded.file)
     source = recorded if testbed is None else _of_same_facts(testbed, shared)
     section = source.section("controller", ControllerSection)
+    moving = recorded.section("controller", ControllerSection).track is not None
     known = dict(zip(labels([_name(options) for options in section.schemes]), section.schemes, strict=True))
     if scheme is None or scheme in known:
         chosen = {label: known[label] for label in known if scheme in {label, None}}
         schemes = {label: _scheme(options, shared, str(source.path)) for label, options in chosen.items()}
         own = testbed is None
         follow = Follow(facts=shared) if own and scheme is None else None
-        return Choice(facts=shared, schemes=schemes, own=own, follow=follow)
+        return Choice(facts=shared, schemes=schemes, own=own, follow=follow, moving=moving)
     if testbed is not None:
         raise ChoiceError(f"{testbed}: expected one of its schemes ({', '.join(known)}), got {scheme}")
     try:
         options = msgspec.convert({"scheme": scheme}, SchemeOptions)
     except msgspec.ValidationError as error:
         raise ChoiceError(f"expected the name of a scheme, got {scheme}: {error}") from error
-    return Choice(facts=shared, schemes={scheme: _scheme(options, shared, scheme)}, own=False)
+    return Choice(facts=shared, schemes={scheme: _scheme(options, shared, scheme)}, own=False, moving=moving)
 
 
 def _of_same_facts(path: Path, shared: TestbedFacts) -> LoadedTestbed:

@@ -13,19 +13,19 @@ import msgspec
 from bs_controller.calibration.correction import Correction
 from bs_controller.jobs import FOLLOWED, Broken, Found, Measured, Reason
 from bs_controller.localizations import RecordedLocalization, recorded_localizations, recorded_rounds
+from bs_controller.places import Position, midway
 from bs_controller.recorded import RecordingError
 from bs_controller.replay import CannotReplayError, Replayed, Source, is_same_fix, replayed
 from bs_controller.schemes.follow import Follow
 from bs_controller.streamed import StreamedRun, stream_run
-from bs_controller.sweeps import Fix, Measurement, Prior
+from bs_controller.sweeps import Fix, Measurement, Prior, localization_of
 from deploy.recordings import correction_of_run, recording_of, testbed_of
 from deploy.replay_choice import Choice, choice_of
 from deploy.replay_report import NotReplayed, ReplayDocument, ReplayedFailure, ReplayedFix, Verdict
-from deploy.results import error_m
+from deploy.results import error_m, positions_by_epoch
 from protocol.versions import versions
 from ue_agent.measure import report_from_samples
 
-Position = tuple[float, float]
 Outcome = ReplayedFix | ReplayedFailure | NotReplayed
 
 
@@ -41,18 +41,13 @@ def replay_run(path: Path, scheme: str | None = None, testbed: Path | None = Non
     choice = choice_of(testbed_of(run), scheme, testbed)
     try:
         outcomes = list(
-            _Replay(run=run, choice=choice, where=_positions(run), correction=correction_of_run(run)).outcomes()
+            _Replay(
+                run=run, choice=choice, where=positions_by_epoch(run.truth()), correction=correction_of_run(run)
+            ).outcomes()
         )
     except (KeyError, msgspec.ValidationError) as error:
         raise RecordingError(f"{path}: expected records of a run, got one that is none: {error!r}") from error
     return _document(run, choice, outcomes)
-
-
-def _positions(run: StreamedRun) -> Mapping[tuple[object, object], Position]:
-    return {
-        (line["ue"], line["epoch"]): msgspec.convert((line["range_m"], line["angle_rad"]), Position)
-        for line in run.truth()
-    }
 
 
 def _document(run: StreamedRun, choice: Choice, outcomes: list[Outcome]) -> ReplayDocument:
@@ -86,7 +81,7 @@ class _Replay:
                 yield self._followed(self.choice.follow, recorded)
             for label, scheme in self.choice.schemes.items():
                 if recorded.answers and recorded.label in {label, ""}:  # a round has no label: it is for all
-                    yield self._outcome(label, scheme.locate(), recorded)
+                    yield self._outcome(label, localization_of(scheme, moving=self.choice.moving), recorded)
 
     def _followed(self, follow: Follow, recorded: RecordedLocalization) -> Outcome:
         if recorded.end is None:  # and with it where the user was thought to be
@@ -124,7 +119,7 @@ class _Replay:
                 return self._fix(label, fix, found, recorded)
 
     def _fix(self, label: str, fix: Fix, found: Replayed, recorded: RecordedLocalization) -> ReplayedFix:
-        truth = self.where.get((recorded.ue, found.epochs[-1])) if found.epochs else None
+        truth = midway(self.where.get((recorded.ue, epoch)) for epoch in found.epochs)
         verdict, moved_m = _on_fix(recorded, fix)
         return ReplayedFix(
             ue=recorded.ue,

@@ -12,6 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bs_controller.places import Position, midway
+
 Record = Mapping[str, object]
 
 
@@ -111,7 +113,7 @@ def result_from_records(
         How many fixes the run was asked for.
     """
     rows = list(records)
-    where = {(line["ue"], line["epoch"]): line for line in truth}
+    where = positions_by_epoch(truth)
     fixes = [_fix(record, recorded, where) for record, recorded in rows if record["kind"] == "fix"]
     failures = [msgspec.convert(record, Failure) for record, _ in rows if record["kind"] == "failure"]
     ends = [record["counters"] for record, _ in rows if record["kind"] == "end"]
@@ -126,12 +128,16 @@ def result_from_records(
     )
 
 
-def _fix(record: Record, recorded: bool, where: Mapping[tuple[object, object], Record]) -> FixResult:
+def positions_by_epoch(truth: Iterable[Record]) -> dict[tuple[object, object], Position]:
+    """Return where each user was in each epoch, by name and epoch."""
+    return {
+        (line["ue"], line["epoch"]): msgspec.convert((line["range_m"], line["angle_rad"]), Position) for line in truth
+    }
+
+
+def _fix(record: Record, recorded: bool, where: Mapping[tuple[object, object], Position]) -> FixResult:
     fix = msgspec.convert(record, _FixRecord)
-    line = where.get((fix.ue, fix.epochs[-1])) if fix.epochs else None
-    truth = (
-        None if line is None else (msgspec.convert(line["range_m"], float), msgspec.convert(line["angle_rad"], float))
-    )
+    truth = midway(where.get((fix.ue, epoch)) for epoch in fix.epochs)
     return FixResult(
         ue=fix.ue,
         scheme=fix.scheme,

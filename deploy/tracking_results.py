@@ -3,7 +3,6 @@
 Records are read once and in order, so that an hour's run takes no more memory than a minute's but for its ages and errors.
 """
 
-import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +13,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bs_controller.places import Point, Position, midway, point_m
 from deploy.checks import Wanted
 from deploy.results import Quantiles, quantiles
 
 Record = Mapping[str, object]
-Place = tuple[float, float]
 
 # A fix is recorded at most so many epochs after its sweeps; the truth of older ones is forgotten.
 KEPT_EPOCHS = 4096
@@ -89,21 +88,19 @@ class Places:
     def __init__(self, truth: Iterable[Record]) -> None:
         self._truth = iter(truth)
         self._read_to = 0
-        self._places: dict[int, dict[str, Place]] = {}
+        self._places: dict[int, dict[str, Position]] = {}
 
-    def mean(self, ue: str, epochs: list[int]) -> Place | None:
+    def mean(self, ue: str, epochs: list[int]) -> Point | None:
         """Return the mean of a user's places at some epochs, which are near the last that were asked for; none if unknown."""
         self._read(max(epochs, default=0))
-        found = [place for epoch in epochs if (place := self._places.get(epoch, {}).get(ue)) is not None]
-        if not found or len(found) < len(epochs):
-            return None
-        return sum(x for x, _ in found) / len(found), sum(y for _, y in found) / len(found)
+        found = midway(self._places.get(epoch, {}).get(ue) for epoch in epochs)
+        return None if found is None else point_m(*found)
 
     def _read(self, epoch: int) -> None:
         """Read until a later epoch than this one begins."""
         while self._read_to <= epoch and (record := next(self._truth, None)) is not None:
             truth = msgspec.convert(record, _Truth)
-            self._places.setdefault(truth.epoch, {})[truth.ue] = _place(truth.range_m, truth.angle_rad)
+            self._places.setdefault(truth.epoch, {})[truth.ue] = truth.range_m, truth.angle_rad
             self._read_to = truth.epoch
         for old in [known for known in self._places if known < epoch - KEPT_EPOCHS]:
             del self._places[old]
@@ -114,7 +111,7 @@ class _User:
     fixes: int = 0
     followed: int = 0
     failures: int = 0
-    truth: Place | None = None  # of the last fix, whose track comes next
+    truth: Point | None = None  # of the last fix, whose track comes next
     squared_fix_m2: "array[float]" = field(default_factory=lambda: array("d"))
     squared_track_m2: "array[float]" = field(default_factory=lambda: array("d"))
 
@@ -179,7 +176,7 @@ def _note_fix(users: Mapping[str, _User], places: Places, fix: _Fix) -> None:
     user.followed += fix.scheme == "follow"
     user.truth = places.mean(fix.ue, fix.epochs)
     if user.truth is not None:
-        user.squared_fix_m2.append(_squared_m2(user.truth, _place(fix.range_m, fix.angle_rad)))
+        user.squared_fix_m2.append(_squared_m2(user.truth, point_m(fix.range_m, fix.angle_rad)))
 
 
 def _note_track(user: _User, track: _Track) -> None:
@@ -200,11 +197,7 @@ def _row(ue: str, user: _User, wanted_hz: float, span_s: float) -> UserTracking:
     )
 
 
-def _place(range_m: float, angle_rad: float) -> Place:
-    return range_m * math.cos(angle_rad), range_m * math.sin(angle_rad)
-
-
-def _squared_m2(one: Place, other: Place) -> float:
+def _squared_m2(one: Point, other: Point) -> float:
     return (one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2
 
 

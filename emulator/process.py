@@ -111,7 +111,7 @@ class EmulatorProcess:
             return
         if isinstance(message, Listen):
             began_s = time.monotonic()
-            answer = self._server.listen(message, began_s, None if sender is None else sender.name)
+            answer = self._server.listen(message, None if sender is None else sender.name)
             self._keep_truth()
             self._answers.observe(type_name(message), time.monotonic() - began_s)
             self._air.send(route, encode(Envelope(session=0, message=answer)))

@@ -59,6 +59,7 @@ class _OnAir:
     epoch: int
     setting: Setting  # as the elements really send it
     layout: PilotLayout
+    scene_s: float  # when its pilots were sent
 
 
 class RadioServer:
@@ -111,13 +112,17 @@ class RadioServer:
             return Declined(epoch=message.epoch, clause="5.3", text=text)
         self._newest_epoch = message.epoch
         scene_s = self._clock.since_s(now_s)
-        answer = self._configure(message) if isinstance(message, Configure) else self._capture(message, scene_s)
+        answer = (
+            self._configure(message, scene_s + self.limits.settle_s)
+            if isinstance(message, Configure)
+            else self._capture(message, scene_s)
+        )
         self._answers[message.epoch] = answer
         if len(self._answers) > REMEMBERED_ANSWERS:
             self._answers.popitem(last=False)
         return answer
 
-    def _configure(self, message: Configure) -> Message:
+    def _configure(self, message: Configure, settled_s: float) -> Message:
         try:
             asked = Setting(
                 phase_cycles=np.asarray(message.phase_cycles, dtype=np.float64),
@@ -132,6 +137,7 @@ class RadioServer:
             epoch=message.epoch,
             setting=self._front_end_errors.sent(applied),
             layout=PilotLayout.of(applied, self.limits, self._facts.downlink.grid),
+            scene_s=settled_s,
         )
         self._grids.clear()
         return Ready(
@@ -164,9 +170,10 @@ class RadioServer:
 
     # --- air link ----------------------------------------------------------------------------------------------------
 
-    def listen(self, message: Listen, now_s: float, enrolled: str | None = None) -> Message:
-        """Return what the UE's antenna receives of the setting that is on the air, whichever epoch it hoped for.
+    def listen(self, message: Listen, enrolled: str | None = None) -> Message:
+        """Return what the UE's antenna received of the setting that is on the air, whichever epoch it hoped for.
 
+        Its pilots are sent once, when the setting has settled, so that all users hear them at one time, whenever they ask.
         On an air link with keys, who asks is `enrolled` for one UE and hears nothing of the others'.
         """
         if enrolled not in {None, message.ue}:
@@ -176,7 +183,7 @@ class RadioServer:
         key = (message.ue, self._on_air.epoch)
         if key in self._grids:
             return self._grids[key]
-        scene_s = self._clock.since_s(now_s)
+        scene_s = self._on_air.scene_s
         position = self._where(message.ue, scene_s)
         if isinstance(position, str):
             return Silence(epoch=message.epoch, text=position)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bs_controller.beams import focus_of_subcarrier, setting_from_focus
 from bs_controller.estimation.delay_axis import held_energy, likeliest_ranges, summed_twice
-from bs_controller.estimation.directions import direction_shares, likeliest_direction
+from bs_controller.estimation.directions import direction_shares, likeliest_apart, likeliest_direction
 from bs_controller.estimation.masks import all_masks
 from bs_controller.features import (
     Dechirper,
@@ -94,6 +94,11 @@ class Candidate:
     mask_is_clear: bool  # no other mask explains nearly as much
     share: float  # of the energy that it explains, the mean over sweeps
     log_likelihood: float
+    turned_rad: tuple[float, ...] = ()  # how far from that angle a user who moves was in each sweep
+
+    def in_sweep(self, number: int) -> "Candidate":
+        """Return where a user who moves was in one of the sweeps."""
+        return replace(self, angle_rad=self.angle_rad + self.turned_rad[number], turned_rad=())
 
 
 class Searcher:
@@ -167,24 +172,26 @@ class Searcher:
             tone_energy=max(1.0, 1.0 / spread) if spread > 0 else float(setting.delay_s.size),
         )
 
-    def from_angle_sweeps(self, sweeps: Sequence[AngleSweep]) -> list[Candidate]:
+    def from_angle_sweeps(self, sweeps: Sequence[AngleSweep], *, moving: bool = False) -> list[Candidate]:
         """Return candidates that angle sweeps speak for, best first; one that leaves nothing but noise ends the search.
 
-        Where one sweep alone is ambiguous, the likeliest need not be the right one.
+        Where one sweep alone is ambiguous, the likeliest need not be the right one. A user who is `moving` may be in another
+        direction, and some decimetres farther or nearer, in each sweep.
         """
         heights, best = self._best_ranges(sweeps, self._coarse_range_bin)
         order, clean, found = np.argsort(-heights)[:RIVALS].tolist(), 1 - _noise_share(sweeps), list[Candidate]()
         for k in order:
             if heights[k] <= heights[order[0]] - RIVAL_NATS:
                 break
-            found.append(self._towards(sweeps, float(self._range_m[RANGE_STRIDE * best[k]]), self._masks[k]))
+            range_m = float(self._range_m[RANGE_STRIDE * best[k]])
+            found.append(self._towards(sweeps, range_m, self._masks[k], moving=moving))
             if found[-1].mask_is_clear and found[-1].share > SHARE_OF_START * clean:
                 return found[-1:]
         if max(candidate.share for candidate in found) < clean - SHARE_OF_ECHOES:
-            found += self._among_echoes(sweeps)
+            found += self._among_echoes(sweeps, moving=moving)
         return sorted(found, key=lambda candidate: -candidate.log_likelihood)
 
-    def _among_echoes(self, sweeps: Sequence[AngleSweep]) -> list[Candidate]:
+    def _among_echoes(self, sweeps: Sequence[AngleSweep], *, moving: bool) -> list[Candidate]:
         """Return candidates of a search over all ranges towards each bright band, which several paths cannot hide.
 
         The likelihood falls to no less than half within a metre of its maximum, so steps of a metre cannot miss it. With
@@ -196,10 +203,10 @@ class Searcher:
         found = []
         for sine in _brightest_sines(sweeps[0]):
             turned = [replace(sweep, lit_sine=sine) for sweep in sweeps]
-            coarse = [self._towards(turned, range_m, everywhere) for range_m in coarse_m]
+            coarse = [self._towards(turned, range_m, everywhere, moving=moving) for range_m in coarse_m]
             best = max(coarse, key=lambda candidate: candidate.log_likelihood)
             fine_m = np.maximum(best.range_m + shifts_m, self._bin_m).tolist()
-            found += [self._towards(turned, range_m, everywhere) for range_m in fine_m]
+            found += [self._towards(turned, range_m, everywhere, moving=moving) for range_m in fine_m]
         return found
 
     def towards_bright_bands(self, sweeps: Sequence[AngleSweep], range_m: Floats) -> list[Candidate]:
@@ -245,10 +252,14 @@ class Searcher:
     def _centre_m(self, mask: Floats) -> float:
         return float(mask @ self._centre_x_m) / float(mask.sum())
 
-    def _towards(self, sweeps: Sequence[AngleSweep], range_m: float, mask: Floats) -> Candidate:
+    def _towards(
+        self, sweeps: Sequence[AngleSweep], range_m: float, mask: Floats, *, moving: bool = False
+    ) -> Candidate:
         """Return the best direction and mask at a range, looking where this mask makes the lit band come from."""
         centre_m = self._centre_m(mask)
         sines = [_unshifted_sine(sweep, range_m, centre_m) for sweep in sweeps]
+        if moving:
+            return self._around_each(sweeps, range_m, sines)
         return self._around(sweeps, range_m, sum(sines) / len(sines))
 
     def _around(self, sweeps: Sequence[AngleSweep], range_m: float, sine: float) -> Candidate:
@@ -263,6 +274,27 @@ class Searcher:
             mask_is_clear=next_share < CLEAR_SHARE * share,
             share=share,
             log_likelihood=likelihood,
+        )
+
+    def _around_each(self, sweeps: Sequence[AngleSweep], range_m: float, sines: Sequence[float]) -> Candidate:
+        """Return the best direction of each sweep and the best mask of all at a range, around a direction each."""
+        shares = [self._direction_shares(sweep, range_m, sine) for sweep, sine in zip(sweeps, sines, strict=True)]
+        best, likelihood, share, next_share = likeliest_apart(np.stack(shares), self._samples)
+        angles_rad = []
+        for sine, of_sweep in zip(sines, shares, strict=True):
+            of_best = np.ascontiguousarray(of_sweep[np.newaxis, :, best : best + 1])
+            direction, _, _, aside, _, _ = likeliest_direction(of_best, self._samples)
+            offset = self._offsets[direction] + aside * (self._offsets[1] - self._offsets[0])
+            angles_rad.append(math.asin(min(max(sine + float(offset), -1.0), 1.0)))
+        angle_rad = sum(angles_rad) / len(angles_rad)
+        return Candidate(
+            range_m=range_m,
+            angle_rad=angle_rad,
+            mask=self._masks[best],
+            mask_is_clear=next_share < CLEAR_SHARE * share,
+            share=share,
+            log_likelihood=likelihood,
+            turned_rad=tuple(one - angle_rad for one in angles_rad),
         )
 
     def _direction_shares(self, sweep: AngleSweep, range_m: float, sine: float) -> Floats:

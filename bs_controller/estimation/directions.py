@@ -95,3 +95,39 @@ def likeliest_direction(shares: Floats, samples: int) -> tuple[int, int, float, 
         if mask != best:
             next_share = max(next_share, shares[:, direction, mask].mean())
     return direction, best, likelihood[direction, best], aside, shares[:, direction, best].mean(), next_share
+
+
+@compiled
+def likeliest_apart(shares: Floats, samples: int) -> tuple[int, float, float, float]:
+    """Return the likeliest mask of a user who was in a direction of its own in each sweep.
+
+    Parameters
+    ----------
+    shares, samples
+        See `likeliest_direction`.
+
+    Returns
+    -------
+    mask
+        Index.
+    log_likelihood
+        At the best direction of each sweep, see `likeliest_direction`.
+    share, next_share
+        Of the energy that this mask explains, and the most that another does; means over sweeps.
+    """
+    sweeps, directions, masks = shares.shape
+    best, height, share, next_share = 0, -np.inf, 0.0, 0.0
+    for mask in range(masks):
+        left, explained = 1.0, 0.0
+        for sweep in range(sweeps):
+            most = 0.0
+            for at in range(directions):
+                most = max(most, shares[sweep, at, mask])
+            left *= 1 - min(most, LARGEST_COARSE_SHARE)
+            explained += most / sweeps
+        likelihood = -samples * math.log(left)
+        if likelihood > height or (likelihood == height and explained > share):
+            best, height, share, next_share = mask, likelihood, explained, max(next_share, share)
+        else:
+            next_share = max(next_share, explained)
+    return best, height, share, next_share

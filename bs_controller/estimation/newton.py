@@ -79,6 +79,11 @@ class Estimate:
     residuals: tuple[ComplexArray, ...]  # one (subcarrier,) per observation
     evaluations: int
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Return whether the search may have ended for want of steps, as on the slope between two lobes."""
+        return self.evaluations > _STEPS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Point:

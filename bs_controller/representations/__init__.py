@@ -9,6 +9,7 @@ from bs_controller.representations.contract import (
     LOG_DEVIATION_LIMITS,
     OUTPUTS,
     HeardSweep,
+    MovingRepresentation,
     NetworkInput,
     Representation,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "OUTPUTS",
     "REPRESENTATIONS",
     "HeardSweep",
+    "MovingRepresentation",
     "NetworkInput",
     "Representation",
     "combined",

@@ -1,7 +1,7 @@
 """The contract of a representation: which two sweeps it takes, the input that it makes of them, and what networks answer."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -68,3 +68,11 @@ class Representation(Protocol):
         timing_rms_m
             How far the user's clock is known to be off in both sweeps alike, as path.
         """
+
+
+@runtime_checkable
+class MovingRepresentation(Representation, Protocol):
+    """One that can also show a user who moves by centimetres between the sweeps."""
+
+    def of_moving(self, first: HeardSweep, second: HeardSweep, timing_rms_m: float) -> NetworkInput:
+        """Return the input, of which outputs correct the place midway between those at the sweeps; see `of`."""

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bs_controller.beams import setting_from_focus
-from bs_controller.estimation.candidates import Candidate, Searcher
-from bs_controller.estimation.newton import Estimate, Observation
+from bs_controller.estimation.apart import midway, most_likely_apart
+from bs_controller.estimation.candidates import AngleSweep, Candidate, Searcher
+from bs_controller.estimation.newton import Estimate, Observation, UnresolvableError
 from bs_controller.estimation.observed import Observer
 from bs_controller.features import (
     NETWORK_PLACES,
@@ -75,22 +76,46 @@ class PairRepresentation:
 
     def of(self, first: HeardSweep, second: HeardSweep, timing_rms_m: float) -> NetworkInput:
         """Return the input of a forward and of a backward sweep; see `Representation`."""
-        sweeps = [self._searcher.angle_sweep(sweep.samples, sweep.focus, sweep.setting) for sweep in (first, second)]
-        observations = self._observer.pair(*((sweep.samples, sweep.setting) for sweep in sweeps))
+        sweeps, observations = self._heard(first, second)
         start = self._searcher.from_angle_sweeps(sweeps)[0]
-        offset_m = arrival_offset_m(self._undone(observations, start), self._cycles_per_m)
+        offset_m = arrival_offset_m([_undone(one, start) for one in observations], self._cycles_per_m)
         start = moved(start, offset_m, self._middle_m, self._facts.region.range_min_m / 2)
         found = supposed(observations, start)
+        return self._seen_from(found, [found, found], sweeps, observations, timing_rms_m)
+
+    def of_moving(self, first: HeardSweep, second: HeardSweep, timing_rms_m: float) -> NetworkInput:
+        """Return the input of a user who moved between the sweeps; see `MovingRepresentation`."""
+        sweeps, observations = self._heard(first, second)
+        candidate = self._searcher.from_angle_sweeps(sweeps, moving=True)[0]
+        try:
+            places = most_likely_apart(observations, candidate, self._facts)
+        except UnresolvableError:
+            return self.of(first, second, timing_rms_m)
+        return self._seen_from(midway(places), places, sweeps, observations, timing_rms_m)
+
+    def _heard(self, first: HeardSweep, second: HeardSweep) -> tuple[list[AngleSweep], list[Observation]]:
+        sweeps = [self._searcher.angle_sweep(sweep.samples, sweep.focus, sweep.setting) for sweep in (first, second)]
+        return sweeps, self._observer.pair(*((sweep.samples, sweep.setting) for sweep in sweeps))
+
+    def _seen_from(
+        self,
+        found: Candidate | Estimate,
+        places: Sequence[Candidate | Estimate],
+        sweeps: Sequence[AngleSweep],
+        observations: Sequence[Observation],
+        timing_rms_m: float,
+    ) -> NetworkInput:
+        """Return the input in the frame of a position, each sweep as it is seen from a place of its own."""
         elements = [
-            self._dechirper.elements(sweep.samples, sweep.setting, found.range_m, found.angle_rad) for sweep in sweeps
+            self._dechirper.elements(sweep.samples, sweep.setting, at.range_m, at.angle_rad)
+            for sweep, at in zip(sweeps, places, strict=True)
         ]
-        parts = [*(neighbours_together(one) for one in elements), *self._undone(observations, found)]
+        blocks = [_undone(one, at) for one, at in zip(observations, places, strict=True)]
+        parts = [*(neighbours_together(one) for one in elements), *blocks]
         return input_in_frame(found, parts, self._facts, timing_rms_m, range_scale_m=RANGE_SCALE_M)
 
-    def _undone(self, observations: Sequence[Observation], at: Candidate | Estimate) -> list[ComplexArray]:
-        """Return blocks of each sweep with the response at a position undone, ``(block,)``."""
-        visible = np.flatnonzero(at.mask)
-        return [
-            neighbours_together(one.samples * one.response.seen_value(at.range_m, at.angle_rad, visible).conj())
-            for one in observations
-        ]
+
+def _undone(observation: Observation, at: Candidate | Estimate) -> ComplexArray:
+    """Return blocks of a sweep with the response at a position undone, ``(block,)``."""
+    expected = observation.response.seen_value(at.range_m, at.angle_rad, np.flatnonzero(at.mask))
+    return neighbours_together(observation.samples * expected.conj())

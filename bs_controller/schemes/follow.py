@@ -6,15 +6,15 @@ takes the place of whole localizations between which a user is tracked.
 """
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from bs_controller.beams import setting_from_focus
-from bs_controller.estimation.candidates import Candidate, Searcher
-from bs_controller.estimation.lobes import NATS, lobes
-from bs_controller.estimation.newton import Estimate, Observation, most_likely
+from bs_controller.estimation.apart import Supposed, most_likely_of_one
+from bs_controller.estimation.candidates import Searcher
+from bs_controller.estimation.newton import Observation
 from bs_controller.estimation.observed import Observer
 from bs_controller.estimation.quality import covariance_from_information, goodness_of_fit
 from bs_controller.schemes.whole_sweeps import complex_swept
@@ -25,7 +25,6 @@ from protocol.testbed import TestbedFacts
 MARGIN_DEG = 2.0  # as in `likelihood`, with whose sweep that of this scheme is shared
 # The fit of an honest model of 2048 samples is 1 with a standard deviation of 0.023.
 POOR_FIT = 1.25
-MOST_MOVES = 3  # from one lobe of the range, 5 cm, to the next
 
 
 @dataclass(slots=True)
@@ -56,7 +55,9 @@ class Follow:
         work = self._workspace()
         swept = work.searcher.angle_sweep(samples, self.sweep, setting)
         candidate = work.searcher.at_range(swept, prior.range_m, prior.angle_rad)
-        estimate = self._most_likely(Observation.of(samples, work.observer.whole(setting)), candidate)
+        observation = Observation.of(samples, work.observer.whole(setting))
+        supposed = Supposed(range_m=prior.range_m, variance_m2=prior.covariance.range_m2)
+        estimate = most_likely_of_one(observation, candidate, self.facts, supposed)
         fit = goodness_of_fit(estimate.residuals)
         return Fix(
             range_m=estimate.range_m,
@@ -68,25 +69,6 @@ class Follow:
             integrity=_integrity(fit),
         )
 
-    def _most_likely(self, observation: Observation, candidate: Candidate) -> Estimate:
-        """Return the most likely estimate: of the lobes of the range that come into question, and then of those beside it.
-
-        The step of directions from which lobes are compared hides the right one in 3 of 100 users, by one place.
-        """
-        visible = np.flatnonzero(candidate.mask).tolist()
-        expected = observation.response.seen_value(candidate.range_m, candidate.angle_rad, visible)
-        grid = self.facts.downlink.grid
-        found = lobes([observation.samples], [expected], [grid.spacing_hz / self.facts.speed_of_light_m_s])
-        shifts_m = [lobe.shift_m for lobe in found if lobe.log_likelihood > found[0].log_likelihood - NATS]
-        best = _best([_from(observation, candidate, shift_m) for shift_m in shifts_m])
-        lobe_m = self.facts.speed_of_light_m_s / (grid.count * grid.spacing_hz)
-        for _ in range(MOST_MOVES):
-            middle, start = best, replace(candidate, range_m=best.range_m, angle_rad=best.angle_rad, mask=best.mask)
-            best = _best([middle, *(_from(observation, start, shift_m) for shift_m in (-lobe_m, lobe_m))])
-            if best is middle:
-                break
-        return best
-
     def _workspace(self) -> _Workspace:
         work: _Workspace | None = getattr(self._own, "workspace", None)
         if work is None:
@@ -94,16 +76,6 @@ class Follow:
             work = _Workspace(searcher=Searcher(self.facts), observer=Observer(self.facts, setting))
             self._own.workspace = work
         return work
-
-
-def _from(observation: Observation, start: Candidate, shift_m: float) -> Estimate:
-    return most_likely(
-        [observation], start.range_m + shift_m, start.angle_rad, start.mask, mask_is_clear=start.mask_is_clear
-    )
-
-
-def _best(estimates: list[Estimate]) -> Estimate:
-    return max(estimates, key=lambda estimate: estimate.log_likelihood)
 
 
 def _integrity(fit: GoodnessOfFit) -> Integrity:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from bs_controller.beams import setting_from_focus
+from bs_controller.estimation.apart import midway, most_likely_apart
 from bs_controller.estimation.candidates import LIT_BOX, AngleSweep, Candidate, Searcher
 from bs_controller.estimation.in_beam import elements_of, in_beam_pull_m, pull_step_m
 from bs_controller.estimation.lobes import NATS, Lobe, lobes
@@ -67,7 +68,9 @@ class LikelihoodOptions(
     ``model``: what is unknown beside position and gains, by the names of `bounds.Unknown`. ``earlier_db``: the power of a line
     of sight nearer than the fix in what the angle sweeps leave unexplained, relative to the fitted path. No echo arrives
     before the line of sight, so that such a path says that an echo was fitted. ``delay_span_s``: the largest delay of an
-    unsynchronised user, on either side of none; where the range is known badly it is what the fix rests on.
+    unsynchronised user, on either side of none; where the range is known badly it is what the fix rests on. ``moving``: with
+    plan ``pair`` and coherent samples a user may move by decimetres between the sweeps, as continuous runs suppose in any case;
+    the fix is where it was midway.
     """
 
     plan: Literal["angle_range", "pair"] = "angle_range"
@@ -75,6 +78,12 @@ class LikelihoodOptions(
     margin_deg: Annotated[float, Meta(ge=0, le=10)] = 2.0
     earlier_db: Annotated[float, Meta(le=0, ge=-60)] = -2.0
     delay_span_s: Annotated[float, Meta(gt=0, le=30e-9)] = 10e-9
+    moving: bool = False
+
+    def __post_init__(self) -> None:
+        if self.moving and (self.plan, self.model) != ("pair", "coherent"):
+            got = f"{self.plan} and {self.model}"
+            raise ValueError(f"moving: expected plan pair and model coherent with it, got {got}")
 
 
 @dataclass(slots=True)
@@ -112,16 +121,22 @@ class Likelihood:
     def locate(self) -> Localization:
         """Return a fresh localization; see `Scheme`."""
         if self.options.plan == "pair":
-            return (yield from self._located_by_pair())
+            return (yield from self._located_by_pair(moving=self.options.moving))
         return (yield from self._located_by_range_sweep())
 
-    def _located_by_pair(self) -> Localization:
+    def locate_moving(self) -> Localization:
+        """Return a fresh localization; see `MovingScheme`."""
+        if self.options.plan == "pair":
+            return (yield from self._located_by_pair(moving=True))
+        return (yield from self._located_by_range_sweep())
+
+    def _located_by_pair(self, *, moving: bool) -> Localization:
         forward, pilots = yield from self._angle_swept(forward=True)
         backward, more = yield from self._angle_swept(forward=False)
         sweeps, work = (forward, backward), self._workspace()
-        candidates = work.searcher.from_angle_sweeps(sweeps)
+        candidate = work.searcher.from_angle_sweeps(sweeps, moving=moving)[0]
         whole = work.observer.pair((forward.samples, forward.setting), (backward.samples, backward.setting))
-        best = self._best_of(whole, candidates[:1])
+        best = midway(most_likely_apart(whole, candidate, self.facts)) if moving else self._best_of(whole, [candidate])
         return self._fix(best, goodness_of_fit(best.residuals), sweeps, best.residuals, pilots + more)
 
     def _located_by_range_sweep(self) -> Localization:

@@ -30,6 +30,8 @@ from bs_controller.representations import (
     LOG_DEVIATION_LIMITS,
     OUTPUTS,
     HeardSweep,
+    MovingRepresentation,
+    NetworkInput,
     Representation,
     combined,
     representation,
@@ -65,7 +67,8 @@ class NetworkOptions(
     path is seen from where the process was started. ``timing_rms_s``: how far users' clocks are known to be off, rms, by as
     much in all sweeps of a user. ``range_from``: by ``cbs`` the range of one more range sweep at the network's angle, by
     ``cbs_bt`` that of the shrinking rounds of its stage three, with its default options. ``refine``: the network's position is
-    where the search of `likelihood` starts, and stands unless that finds a likelier one.
+    where the search of `likelihood` starts, and stands unless that finds a likelier one. ``moving``: with plan ``pair`` a user
+    may move by decimetres between the sweeps, as continuous runs suppose in any case; the fix is where it was midway.
     """
 
     plan: Literal["angle_range", "pair", "image"] = "angle_range"
@@ -75,8 +78,11 @@ class NetworkOptions(
     timing_rms_s: Annotated[float, Meta(ge=0, le=3e-9)] = 0.0
     range_from: Literal["network", "cbs", "cbs_bt"] = "network"
     refine: bool = False
+    moving: bool = False
 
     def __post_init__(self) -> None:
+        if self.moving and self.plan != "pair":
+            raise ValueError(f"moving: expected plan pair with it, got {self.plan}")
         if self.plan == "image" and self.model is None:
             raise ValueError("model: expected a file with plan image, for which none is shipped, got none")
         if self.refine and self.range_from != "network":
@@ -137,11 +143,18 @@ class Network:
 
     def locate(self) -> Localization:
         """Return a fresh localization; see `Scheme`."""
+        return self._located(moving=self.options.moving)
+
+    def locate_moving(self) -> Localization:
+        """Return a fresh localization; see `MovingScheme`. It starts where `refine` would end, which adds nothing then."""
+        return self._located(moving=True)
+
+    def _located(self, *, moving: bool) -> Localization:
         first, pilots = yield from self._heard(self.first, self.options.angle_beams)
         # the workspace of the thread that goes on, which may be another than before the sweep
         second_focus = self._workspace().representation.second(first)
         second, more = yield from self._heard(second_focus, self.options.range_beams)
-        fix = self._fix(first, second, pilots + more)
+        fix = self._fix(first, second, pilots + more, moving=moving)
         if self.options.range_from == "network":
             return fix
         range_m, more = yield from self._range_of_another(fix.angle_rad)
@@ -162,9 +175,8 @@ class Network:
             return (yield from estimated_range(self.facts, angle_rad, 1, FeedbackKind.COMPLEX))
         return (yield from CbsBt(options=CbsBtOptions(), facts=self.facts).trained_range(angle_rad))
 
-    def _fix(self, first: HeardSweep, second: HeardSweep, pilots: int) -> Fix:
-        timing_rms_m = self.options.timing_rms_s * self.facts.speed_of_light_m_s
-        shown = self._workspace().representation.of(first, second, timing_rms_m)
+    def _fix(self, first: HeardSweep, second: HeardSweep, pilots: int, *, moving: bool) -> Fix:
+        shown, apart = self._shown(first, second, moving=moving)
         outputs = self.model.predict(shown.features[np.newaxis])[0].tolist()
         if not all(map(math.isfinite, outputs)):
             raise UnusableOutputError(f"expected {len(OUTPUTS)} finite outputs of the network, got {outputs}")
@@ -181,7 +193,15 @@ class Network:
             integrity=_NO_INTEGRITY,
             delay=_NO_DELAY,
         )
-        return self._refined(fix, first, second, shown.mask) if self.options.refine else fix
+        return self._refined(fix, first, second, shown.mask) if self.options.refine and not apart else fix
+
+    def _shown(self, first: HeardSweep, second: HeardSweep, *, moving: bool) -> tuple[NetworkInput, bool]:
+        """Return the input, and whether the user was sought in each sweep by itself."""
+        timing_rms_m = self.options.timing_rms_s * self.facts.speed_of_light_m_s
+        shows = self._workspace().representation
+        if moving and isinstance(shows, MovingRepresentation):
+            return shows.of_moving(first, second, timing_rms_m), True
+        return shows.of(first, second, timing_rms_m), False
 
     def _refined(self, fix: Fix, first: HeardSweep, second: HeardSweep, mask: Floats | None) -> Fix:
         """Return the fix that the search of `likelihood` finds from a network's, or the network's if that is as likely."""

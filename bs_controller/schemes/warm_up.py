@@ -5,7 +5,17 @@ import math
 
 from bs_controller.beams import setting_from_focus
 from bs_controller.response import DownlinkResponse
-from bs_controller.sweeps import Answer, ComplexFeedback, GroupFeedback, PowerFeedback, Request, Scheme, Sweep
+from bs_controller.sweeps import (
+    Answer,
+    ComplexFeedback,
+    GroupFeedback,
+    MovingScheme,
+    PowerFeedback,
+    Request,
+    Scheme,
+    Sweep,
+    localization_of,
+)
 from protocol.messages import FeedbackKind
 from protocol.testbed import TestbedFacts
 
@@ -13,14 +23,15 @@ from protocol.testbed import TestbedFacts
 def warm_up(scheme: Scheme, facts: TestbedFacts) -> None:
     """Locate a user in the middle of the region by a scheme that asks for whole sweeps, and forget it.
 
-    Where such a user cannot be located, users find out themselves.
+    It is located in all ways that the scheme has. Where such a user cannot be located, users find out themselves.
     """
-    with contextlib.suppress(ArithmeticError, RuntimeError, ValueError):
-        localization = scheme.locate()
-        request = next(localization)
-        with contextlib.suppress(StopIteration):
-            while True:
-                request = localization.send(_answer(request, facts))
+    for moving in (False, True) if isinstance(scheme, MovingScheme) else (False,):
+        with contextlib.suppress(ArithmeticError, RuntimeError, ValueError):
+            localization = localization_of(scheme, moving=moving)
+            request = next(localization)
+            with contextlib.suppress(StopIteration):
+                while True:
+                    request = localization.send(_answer(request, facts))
 
 
 def _answer(request: Request, facts: TestbedFacts) -> Answer:

@@ -1,18 +1,21 @@
-"""One likelihood fix from its two sweeps, both plans: the scheme against the same estimate from dense sums in numpy.
+"""One likelihood fix, both plans, and users who move: the scheme against the same estimate from dense sums in numpy.
 
 The baseline is what one would write: the same starting point from a grid on the delay and direction axes is given to it for
 free, and Newton's method sums over elements and subcarriers as often as ours evaluates its model.
 """
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from bs_controller.beams import setting_from_focus
 from bs_controller.features import element_path_s
-from bs_controller.schemes import LikelihoodOptions, scheme_from_options
-from bs_controller.sweeps import ComplexFeedback, Fix, Scheme, Sweep, Trajectory
+from bs_controller.schemes import Likelihood, LikelihoodOptions
+from bs_controller.schemes.follow import Follow
+from bs_controller.sweeps import ComplexFeedback, Covariance, Fix, Localization, Prior, Sweep, Trajectory
 from deploy.simulation import SimulatedRadio, User
 from emulator.config import SweepMean
 from protocol.testbed import Setting, TestbedFacts, default_facts
@@ -20,6 +23,7 @@ from tests.benchmarks.harness import Row, median_ms
 
 Floats = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
+Begin = Callable[[], Localization]
 
 RATIO_TARGET = 50.0
 RUNS = 200
@@ -27,40 +31,56 @@ USER = User(range_m=15.0, angle_rad=0.3)
 # Start of the dense baseline: half a lobe and a quarter of a beam off, as a perfect search on a grid would leave it.
 START_OFF_M, START_OFF_RAD = 0.005, 3e-4
 DENSE_STEPS = 3
+PRIOR_OFF_M = 0.03
 
 
 def rows() -> list[Row]:
-    """Return one row per plan."""
-    return [_row("angle_range"), _row("pair")]
-
-
-def _row(plan: str) -> Row:
+    """Return one row per plan, one of a user who moves, and one of a user who is followed."""
     facts = default_facts()
-    scheme = scheme_from_options(LikelihoodOptions(plan="pair" if plan == "pair" else "angle_range"), facts)
-    scheme.prepare()
-    radio = SimulatedRadio(facts, rng=np.random.default_rng(1), downlink_noise=SweepMean(snr_db=10))
-    settings, answers = _recorded(scheme, radio, facts)
-    fix, dense = _fix(scheme, answers), _dense_fix(facts, settings, answers)
-    ours_ms, baseline_ms = median_ms(
-        lambda: _fix(scheme, answers), lambda: _dense_fix(facts, settings, answers), ours_runs=RUNS, baseline_runs=4
+    whole, pair = (Likelihood(options=LikelihoodOptions(plan=plan), facts=facts) for plan in ("angle_range", "pair"))
+    follow = Follow(facts=facts)
+    prior = Prior(
+        range_m=USER.range_m + PRIOR_OFF_M,
+        angle_rad=USER.angle_rad,
+        covariance=Covariance(range_m2=PRIOR_OFF_M**2, range_angle_m_rad=0.0, angle_rad2=1e-6),
     )
+    return [
+        _row("plan angle_range", whole.locate, facts, apart=False),
+        _row("plan pair", pair.locate, facts, apart=False),
+        _row("plan pair, of a user who moves", pair.locate_moving, facts, apart=True),
+        _row("one sweep, of a user who is followed", partial(follow.locate_from, prior), facts, apart=True),
+    ]
+
+
+def _row(name: str, begin: Begin, facts: TestbedFacts, *, apart: bool) -> Row:
+    radio = SimulatedRadio(facts, rng=np.random.default_rng(1), downlink_noise=SweepMean(snr_db=10))
+    settings, answers = _recorded(begin, radio, facts)
+
+    def dense() -> Floats:
+        if not apart:
+            return _dense_fix(facts, settings, answers)
+        each = zip(settings, answers, strict=True)
+        places = np.array([_dense_fix(facts, [setting], [answer]) for setting, answer in each])
+        middle: Floats = places.mean(axis=0)
+        return middle
+
+    fix, expected = _fix(begin, answers), dense()
+    ours_ms, baseline_ms = median_ms(lambda: _fix(begin, answers), dense, ours_runs=RUNS, baseline_runs=4)
     return Row(
-        name=f"one likelihood fix, plan {plan}, one core",
+        name=f"one likelihood fix, {name}, one core",
         ours_ms=ours_ms,
         baseline_ms=baseline_ms,
-        error=abs(fix.range_m - dense[0]),
+        error=abs(fix.range_m - expected[0]),
         target=f">= {RATIO_TARGET:g} x",
         met=baseline_ms / ours_ms >= RATIO_TARGET,
-        details={**_quantiles(scheme, answers), "error is": "range against dense, m", "runs": RUNS},
+        details={**_quantiles(begin, answers), "error is": "range against dense, m", "runs": RUNS},
     )
 
 
-def _recorded(
-    scheme: Scheme, radio: SimulatedRadio, facts: TestbedFacts
-) -> tuple[list[Setting], list[ComplexFeedback]]:
+def _recorded(begin: Begin, radio: SimulatedRadio, facts: TestbedFacts) -> tuple[list[Setting], list[ComplexFeedback]]:
     """Return the settings that the scheme asks for and one user's answers."""
     settings, answers = list[Setting](), list[ComplexFeedback]()
-    localization = scheme.locate()
+    localization = begin()
     request = next(localization)
     try:
         while True:
@@ -75,8 +95,8 @@ def _recorded(
         return settings, answers
 
 
-def _fix(scheme: Scheme, answers: list[ComplexFeedback]) -> Fix:
-    localization = scheme.locate()
+def _fix(begin: Begin, answers: list[ComplexFeedback]) -> Fix:
+    localization = begin()
     next(localization)
     try:
         for answer in answers:
@@ -87,11 +107,11 @@ def _fix(scheme: Scheme, answers: list[ComplexFeedback]) -> Fix:
     raise AssertionError("the scheme asked for another sweep")
 
 
-def _quantiles(scheme: Scheme, answers: list[ComplexFeedback]) -> dict[str, float]:
+def _quantiles(begin: Begin, answers: list[ComplexFeedback]) -> dict[str, float]:
     times_ms = []
     for _ in range(RUNS):
         start = time.perf_counter()
-        _fix(scheme, answers)
+        _fix(begin, answers)
         times_ms.append(1e3 * (time.perf_counter() - start))
     p50, p99 = np.percentile(times_ms, (50, 99)).tolist()
     return {"p50 ms": round(p50, 3), "p99 ms": round(p99, 3)}

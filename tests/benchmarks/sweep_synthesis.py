@@ -74,7 +74,7 @@ def users_in_motion() -> Row:
         phase_cycles, delay_s = setting.phase_cycles, setting.delay_s
         radio.hear(Configure(epoch=epoch, phase_cycles=phase_cycles, delay_s=delay_s, groups_per_pilot=1), now_s)
         for name in scene.names:
-            radio.listen(Listen(ue=name, epoch=epoch), now_s)
+            radio.listen(Listen(ue=name, epoch=epoch))
         radio.truth.clear()
 
     ours_ms, one_ms = median_ms(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bs_controller.estimation.directions import direction_shares, likeliest_direction
+from bs_controller.estimation.directions import direction_shares, likeliest_apart, likeliest_direction
 from bs_controller.estimation.masks import all_masks, log_likelihood
 
 
@@ -32,6 +32,18 @@ def test_likeliest_direction_is_the_highest_of_the_likelihood_of_all_sweeps() ->
     means = shares[:, direction].mean(axis=0)
     assert share == pytest.approx(means[mask])
     assert next_share == pytest.approx(np.delete(means, mask).max())
+
+
+def test_likeliest_mask_of_a_user_who_moves_takes_each_sweep_at_its_own_best_direction() -> None:
+    for seed in range(20):
+        shares = np.random.default_rng(seed).uniform(0, 0.8, (2, 9, 3))
+        apart = log_likelihood(shares.max(axis=1), 50)  # (mask,)
+        means = shares.max(axis=1).mean(axis=0)
+        mask, height, share, next_share = likeliest_apart(shares, 50)
+        assert mask == int(apart.argmax())
+        assert height == pytest.approx(apart[mask])
+        assert share == pytest.approx(means[mask])
+        assert next_share == pytest.approx(np.delete(means, mask).max())
 
 
 def test_direction_without_noise_is_between_the_shares_that_rounding_leaves_above_all() -> None:

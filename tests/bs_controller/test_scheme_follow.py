@@ -1,15 +1,17 @@
 """The scheme `follow`: one common sweep from where a track says that a user is."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from bs_controller.schemes import LikelihoodOptions, scheme_from_options
 from bs_controller.schemes.follow import Follow
-from bs_controller.sweeps import ComplexFeedback, Covariance, Fix, Integrity, Prior, Sweep, Visibility
+from bs_controller.sweeps import ComplexFeedback, Covariance, Fix, Integrity, Localization, Prior, Sweep, Visibility
 from protocol.messages import FeedbackKind
 from tests.bs_controller.hearing import ALL, FACTS, FORWARD, heard, noise
 
 FOLLOW = Follow(facts=FACTS)
+ComplexArray = npt.NDArray[np.complex128]
 RANGE_OFF_M, ACROSS_OFF_M = 0.1, 0.03  # rms of the priors
 
 
@@ -22,12 +24,16 @@ def followed(
         angle_rad=angle_rad + ACROSS_OFF_M / range_m * rng.standard_normal(),
         covariance=Covariance(range_m2=RANGE_OFF_M**2, range_angle_m_rad=0.0, angle_rad2=(ACROSS_OFF_M / range_m) ** 2),
     )
-    localization = FOLLOW.locate_from(prior)
-    assert next(localization) == Sweep(focus=FORWARD, kind=FeedbackKind.COMPLEX)
     samples = heard(FORWARD, range_m, angle_rad, visible)
     answer = (samples + noise(samples, snr_db, rng)).astype(np.complex64).astype(np.complex128)
+    return fix_of(FOLLOW.locate_from(prior), answer)
+
+
+def fix_of(localization: Localization, samples: ComplexArray) -> Fix:
+    """Return the fix of one sweep, the forward one."""
+    assert next(localization) == Sweep(focus=FORWARD, kind=FeedbackKind.COMPLEX)
     with pytest.raises(StopIteration) as end:
-        localization.send(ComplexFeedback(samples=answer))
+        localization.send(ComplexFeedback(samples=samples))
     fix: Fix = end.value.value
     return fix
 
@@ -64,6 +70,30 @@ def test_errors_are_as_large_as_fixes_say(snr_db: float) -> None:
         nees.append(squared_error(followed(range_m, angle_rad, rng, snr_db=snr_db), range_m, angle_rad))
     # a user on the next lobe, 5 cm off, has thousands; a mean of chi-squared numbers of two degrees, five deviations around 2
     assert np.mean(nees) == pytest.approx(2.0, abs=5 * 2 / np.sqrt(users))
+
+
+def test_range_that_is_known_well_chooses_between_lobes_that_noise_makes_as_likely() -> None:
+    rng, users, sure_m = np.random.default_rng(9), 100, 0.01
+    known, unknown = list[float](), list[float]()
+    for _ in range(users):
+        range_m, angle_rad = rng.uniform(6, 45), rng.uniform(-1, 1)
+        samples = heard(FORWARD, range_m, angle_rad)
+        samples = samples + noise(samples, -3.0, rng)
+        at_m = range_m + sure_m * rng.standard_normal()
+        for rms_m, off in ((sure_m, known), (10.0, unknown)):
+            covariance = Covariance(range_m2=rms_m**2, range_angle_m_rad=0.0, angle_rad2=1e-6)
+            prior = Prior(range_m=at_m, angle_rad=angle_rad, covariance=covariance)
+            off.append(fix_of(FOLLOW.locate_from(prior), samples).range_m - range_m)
+    # the same noise for both; lobes are 5 cm apart, and a fifth of users are on a wrong one by the sweep alone
+    assert np.mean(np.square(known)) < 0.7 * np.mean(np.square(unknown))
+
+
+def test_lobe_that_speaks_for_itself_is_believed_against_a_sure_prior() -> None:
+    samples = heard(FORWARD, 20.0, 0.3)
+    wrong = Covariance(range_m2=1e-6, range_angle_m_rad=0.0, angle_rad2=1e-8)
+    prior = Prior(range_m=20.05, angle_rad=0.3, covariance=wrong)  # a track on the next lobe
+    fix = fix_of(FOLLOW.locate_from(prior), samples + noise(samples, 10.0, np.random.default_rng(2)))
+    assert fix.range_m == pytest.approx(20.0, abs=0.01)
 
 
 @pytest.mark.parametrize("visible", [(0,), (1, 2), (0, 3)])

@@ -1,7 +1,8 @@
 """A continuous run: whose round is due, what is skipped, and who is followed."""
 
+import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import pytest
@@ -192,6 +193,24 @@ def test_user_whose_place_is_known_well_is_followed_but_for_every_fifth_round() 
     assert [prior.range_m for prior in following.priors] == pytest.approx([10.0] * 8, abs=0.02)
 
 
+def test_users_are_located_from_nothing_in_different_rounds() -> None:
+    ues = tuple(f"ue-{number}" for number in range(5))
+    section = msgspec.structs.replace(SECTION, ues=ues)
+    options = msgspec.structs.replace(TENTH, locate_every=5, speed_rms_m_s=0.1)
+    tracker = Tracker([Asking()], section, options, follow=Following(), counters=Counter(), now_s=0.0)
+    jobs = [tracker.job(ue) for ue in ues]
+    located = []
+    for number in range(10):
+        for job in jobs:
+            job.present = True
+            assert tracker.begin(job, 0.1 * number)
+            job.answered(epoch=1, on_air_s=0.1 * number + 0.01, now_s=0.1 * number + 0.02)
+            located += [number] if job.label == "asking" else []
+            tracker.found(job, good_fix(0.001), 0.1 * number + 0.02)
+    # all in the first round, where nobody has a track, and then one in each, who was not in the round before
+    assert located == [0] * 5 + list(range(1, 10))
+
+
 def test_user_whose_place_is_known_badly_is_located_anew() -> None:
     tracker, job, following = tracker_with(good_fix(2 * FOLLOWED_RMS_M))
     assert tracker.begin(job, 0.1)
@@ -208,3 +227,40 @@ def test_record_of_a_track_says_when_where_and_how_old() -> None:
     assert (record["x_m"], record["y_m"], record["fixes"], record["refused"]) == (10.0, 0.0, 1, 0)
     assert record["age_ms"] == pytest.approx(30.0)
     assert record["at_s"] == pytest.approx(0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskingWhoMoves(Asking):
+    """A scheme that also locates users who move."""
+
+    def locate_moving(self) -> Localization:
+        answer = yield COMMON
+        return Fix(range_m=11.0, angle_rad=0.0, sweeps=answer.pilots)
+
+
+def test_scheme_that_can_locate_users_who_move_is_asked_to() -> None:
+    rehearsal = rehearsal_of(TENTH, ("ue-a",), scheme=AskingWhoMoves())
+    rehearsal.begin()
+    played(rehearsal, 10)
+    assert {record["range_m"] for record in rehearsal.recorded("fix")} == {11.0}
+
+
+def deviation_m(scheme: Asking) -> float:
+    """Return how far off a track at 2 m/s may be after a fix of two sweeps 0.04 s apart."""
+    tracker = Tracker([scheme], SECTION, TENTH, follow=Following(), counters=Counter(), now_s=0.0)
+    job = tracker.job("ue-a")
+    job.present = True
+    for number in range(20):
+        assert tracker.begin(job, 0.1 * number)
+        for sweep_s in (0.01, 0.05):
+            job.answered(epoch=1, on_air_s=0.1 * number + sweep_s, now_s=0.1 * number + 0.06)
+        (record,) = tracker.found(job, replace(good_fix(0.001), range_m=10.0 + 0.2 * number), 0.1 * number + 0.06)
+    covariance = record["covariance"]
+    assert isinstance(covariance, list)
+    return math.sqrt(covariance[0])
+
+
+def test_fix_that_takes_a_walker_for_still_is_believed_as_far_as_it_moved_between_the_sweeps() -> None:
+    # two sweeps 40 ms apart are 20 ms from their middle, in which the user moves by 40 mm; a fix alone is right to 1 mm
+    assert 0.02 < deviation_m(Asking()) < 0.04
+    assert deviation_m(AskingWhoMoves()) < 0.002

@@ -24,10 +24,15 @@ END = {"kind": "end", "finished": True, "counters": {"missed_deadlines": 3}}
 SWEEP = {"kind": "sweep", "epoch": 1, "configure_ms": 2.0}
 
 
-def test_fix_is_joined_with_the_truth_of_its_last_epoch() -> None:
-    earlier = {**TRUTH, "epoch": 1, "range_m": 99.0}
-    (fix,) = result_from_records("run", [(FIX, True)], [earlier, TRUTH], {}, 1).fixes
-    assert (fix.truth_range_m, fix.truth_angle_rad) == (10.0, 0.2)
+def test_fix_is_joined_with_where_the_user_was_midway_between_its_epochs() -> None:
+    earlier, other = {**TRUTH, "epoch": 1, "range_m": 9.0}, {**TRUTH, "epoch": 3, "range_m": 99.0}
+    (fix,) = result_from_records("run", [(FIX, True)], [earlier, TRUTH, other], {}, 1).fixes
+    assert (fix.truth_range_m, fix.truth_angle_rad) == pytest.approx((9.5, 0.2))
+
+
+def test_fix_with_the_truth_of_half_its_epochs_has_no_error() -> None:
+    (fix,) = result_from_records("run", [(FIX, True)], [TRUTH], {}, 1).fixes
+    assert fix.error_m is None
 
 
 def test_error_is_the_distance_between_the_two_points() -> None:
@@ -56,6 +61,8 @@ def test_table_names_user_scheme_error_and_run_directory() -> None:
     text = io.StringIO()
     failure = {"kind": "failure", "ue": "ue-2", "scheme": "cbs", "round": 0, "reason": "UE absent", "text": "gone"}
     records = [(FIX, True), (failure, True), (END, True)]
-    print_result(result_from_records("runs/x", records, [TRUTH], {}, 2), Console(file=text, width=120))
+    print_result(
+        result_from_records("runs/x", records, [{**TRUTH, "epoch": 1}, TRUTH], {}, 2), Console(file=text, width=120)
+    )
     for part in ("ue-1", "cbs", "10.00 +5.73", "1.000", "no fix: ue-2", "missed deadlines 3", "runs/x"):
         assert part in text.getvalue()

@@ -53,8 +53,8 @@ def configure(epoch: int, *, groups: int = 1, elements: int = 16, span_s: float 
     return msg.Configure(epoch=epoch, groups_per_pilot=groups, phase_cycles=phase_cycles, delay_s=delay_s)
 
 
-def listened(radio: RadioServer, ue: str, epoch: int = 1, now_s: float = 0.0) -> msg.Grid:
-    answer = radio.listen(msg.Listen(ue=ue, epoch=epoch), now_s)
+def listened(radio: RadioServer, ue: str, epoch: int = 1) -> msg.Grid:
+    answer = radio.listen(msg.Listen(ue=ue, epoch=epoch))
     assert isinstance(answer, msg.Grid)
     return answer
 
@@ -69,8 +69,8 @@ def captured(radio: RadioServer, ue: str, epoch: int = 1, now_s: float = 0.0) ->
     return answer
 
 
-def ready(radio: RadioServer, request: msg.Configure) -> msg.Ready:
-    answer = radio.hear(request, 0.0)
+def ready(radio: RadioServer, request: msg.Configure, now_s: float = 0.0) -> msg.Ready:
+    answer = radio.hear(request, now_s)
     assert isinstance(answer, msg.Ready)
     return answer
 
@@ -81,14 +81,14 @@ def declined(radio: RadioServer, request: msg.Message, now_s: float = 0.0) -> ms
     return answer
 
 
-def silence(radio: RadioServer, ue: str, now_s: float = 0.0) -> msg.Silence:
-    answer = radio.listen(msg.Listen(ue=ue, epoch=1), now_s)
+def silence(radio: RadioServer, ue: str) -> msg.Silence:
+    answer = radio.listen(msg.Listen(ue=ue, epoch=1))
     assert isinstance(answer, msg.Silence)
     return answer
 
 
-def on_air(radio: RadioServer, epoch: int = 1) -> RadioServer:
-    ready(radio, configure(epoch))
+def on_air(radio: RadioServer, epoch: int = 1, now_s: float = 0.0) -> RadioServer:
+    ready(radio, configure(epoch), now_s)
     return radio
 
 
@@ -236,8 +236,8 @@ def test_grid_carries_the_epoch_on_the_air_whatever_was_hoped_for(hoped_for: int
 
 def test_ue_that_is_enrolled_hears_nothing_of_the_others() -> None:
     radio, listen = on_air(server()), msg.Listen(epoch=1, ue="ue-a")
-    assert isinstance(radio.listen(listen, 0.0, "ue-a"), msg.Grid)
-    told = radio.listen(listen, 0.0, "ue-b")
+    assert isinstance(radio.listen(listen, "ue-a"), msg.Grid)
+    told = radio.listen(listen, "ue-b")
     assert isinstance(told, msg.Silence)
     assert told.text == "this key is enrolled for ue-b, not for ue-a"
 
@@ -257,7 +257,7 @@ def test_grid_without_noise_is_the_dense_sum_over_the_visible_elements() -> None
 
 def test_grid_asked_for_again_is_the_same_noise_included() -> None:
     radio = on_air(server())
-    assert listened(radio, "ue-a") is listened(radio, "ue-a", now_s=1.0)
+    assert listened(radio, "ue-a") is listened(radio, "ue-a")
 
 
 def test_same_setting_in_another_epoch_has_other_noise() -> None:
@@ -313,7 +313,7 @@ def test_user_that_the_scene_does_not_have_hears_nothing_and_why() -> None:
 
 
 def test_user_that_has_left_the_front_of_the_array_hears_nothing_and_why() -> None:
-    assert "in front of the array" in silence(on_air(server()), "ue-d", now_s=7.0).text
+    assert "in front of the array" in silence(on_air(on_air(server()), epoch=2, now_s=7.0), "ue-d").text
 
 
 # --- what the uplink array receives ----------------------------------------------------------------------------------
@@ -370,9 +370,9 @@ def truth_of(ask: Callable[[RadioServer], object]) -> list[Truth]:
     return radio.truth
 
 
-def test_truth_of_a_sweep_is_where_the_user_was_when_it_listened() -> None:
-    (truth,) = truth_of(lambda radio: listened(radio, "ue-c", now_s=3.0))
-    assert (truth.epoch, truth.ue, truth.link) == (1, "ue-c", "downlink")
+def test_truth_of_a_sweep_is_where_the_user_was_when_the_setting_came_on_the_air() -> None:
+    (truth,) = truth_of(lambda radio: listened(on_air(radio, epoch=2, now_s=3.0), "ue-c", epoch=2))
+    assert (truth.epoch, truth.ue, truth.link) == (2, "ue-c", "downlink")
     # ten metres ahead and three aside; two roundings of double precision
     assert truth.position.range_m == pytest.approx(math.hypot(10.0, 3.0), rel=1e-15 * 4)
     assert truth.position.angle_rad == pytest.approx(math.atan2(3.0, 10.0), rel=1e-15 * 4)
@@ -385,7 +385,7 @@ def test_truth_of_a_sounding_names_the_uplink_and_its_epoch() -> None:
 
 
 def test_truth_is_told_once_for_a_grid_asked_for_twice() -> None:
-    assert len(truth_of(lambda radio: (listened(radio, "ue-a"), listened(radio, "ue-a", now_s=1.0)))) == 1
+    assert len(truth_of(lambda radio: (listened(radio, "ue-a"), listened(radio, "ue-a")))) == 1
 
 
 def test_truth_is_told_once_for_a_sounding_asked_for_twice() -> None:
@@ -395,14 +395,21 @@ def test_truth_is_told_once_for_a_sounding_asked_for_twice() -> None:
 @pytest.mark.parametrize("first", [configure(1), msg.Capture(epoch=1, ue="ue-a")])
 def test_users_stay_where_the_file_puts_them_until_a_controllers_first_request(first: msg.Message) -> None:
     radio = server()
-    silence(radio, "ue-c", now_s=50.0)  # while the controller compiles
+    silence(radio, "ue-c")  # while the controller compiles
     radio.hear(first, 100.0)
     radio.reset()  # a later session finds them where they have got to
     captured(radio, "ue-c", epoch=1, now_s=103.0)
     assert radio.truth[-1].position.range_m == pytest.approx(math.hypot(10.0, 3.0), rel=1e-15 * 4)  # two roundings
 
 
-def test_grid_of_a_moving_user_is_that_of_where_it_was_when_it_first_listened() -> None:
-    radio = on_air(server(noise=NoNoise()))
-    first = listened(radio, "ue-c", now_s=0.0)
-    assert listened(radio, "ue-c", now_s=3.0) is first
+def test_setting_that_takes_time_to_settle_is_heard_where_the_user_is_by_then() -> None:
+    radio = on_air(server(front_end=FrontEndSection(settle_s=2.0)))
+    listened(radio, "ue-c")
+    assert radio.truth[-1].scene_s == 2.0
+
+
+def test_users_who_ask_one_after_another_hear_one_sweep_at_one_time() -> None:
+    radio = on_air(on_air(server()), epoch=2, now_s=3.0)
+    for ue in ("ue-a", "ue-c"):
+        listened(radio, ue, epoch=2)
+    assert {truth.scene_s for truth in radio.truth} == {3.0}
