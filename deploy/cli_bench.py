@@ -28,26 +28,39 @@ def bench(
         bool, typer.Option("--load", help="Instead: locate many UE agents for minutes, and watch losses and memory.")
     ] = False,
     ues: Annotated[int, typer.Option("--ues", metavar="N", min=1, max=1000, help="UE agents under load.")] = 256,
-    minutes: Annotated[float, typer.Option("--minutes", metavar="M", min=0.1, help="How long the load lasts.")] = 10.0,
+    track: Annotated[
+        Path | None,
+        typer.Option(
+            "--track",
+            metavar="FILE",
+            help="Instead: track the users of a testbed for minutes, and watch ages and memory.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option("--minutes", metavar="M", min=0.1, help="How long --load or --track lasts.")
+    ] = 10.0,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")
     ] = False,
 ) -> None:
     """Measure what must be fast, each row against a baseline in the same run; from a source checkout.
 
-    With --faults or --load: what real processes survive, and how.
+    With --faults, --load or --track: what real processes survive, and how.
     Exit status: 0 if every row meets its target or nothing was violated, 1 if not, 2 if it could not be run.
     """
     from deploy.bench import BenchmarkError, compute_in_one_thread  # noqa: PLC0415
 
-    if faults and load:
-        raise typer.BadParameter("expected --faults or --load, got both")
+    chosen = [name for name, asked in (("--faults", faults), ("--load", load), ("--track", track)) if asked]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"expected --faults, --load or --track, got {' and '.join(chosen)}")
     compute_in_one_thread()
     try:
         if faults:
             met = _faults(count, seed, as_json=json)
         elif load:
             met = _load(ues, minutes, as_json=json)
+        elif track:
+            met = _track(track, minutes, as_json=json)
         else:
             met = _rows(only or [], plot, as_json=json)
     except BenchmarkError as error:
@@ -95,4 +108,16 @@ def _load(ues: int, minutes: float, *, as_json: bool) -> bool:
         print_json(report)
     else:
         print_load(report, output_console())
+    return report.met
+
+
+def _track(file: Path, minutes: float, *, as_json: bool) -> bool:
+    from deploy.output import output_console, print_json  # noqa: PLC0415
+    from deploy.soak import print_track, track_report  # noqa: PLC0415
+
+    report = track_report(Path.cwd(), file, minutes, lambda line: typer.echo(line, err=True))
+    if as_json:
+        print_json(report)
+    else:
+        print_track(report, output_console())
     return report.met

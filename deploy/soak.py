@@ -1,4 +1,4 @@
-"""Campaigns of faults and runs under load, as ``tests/faults`` carries them out, run and shown.
+"""Campaigns of faults, runs under load and long continuous ones, as ``tests/faults`` carries them out, run and shown.
 
 They belong to the tests and are not installed, so that this works in a source checkout only.
 """
@@ -6,13 +6,16 @@ They belong to the tests and are not installed, so that this works in a source c
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from deploy.bench import module_of_tests
-from deploy.soak_rows import FaultReport, LoadReport
+from deploy.soak_rows import FaultReport, LoadReport, Slope, TrackReport
 
 Say = Callable[[str], None]
+
+MOST_COLUMNS = 10
 
 
 def campaign_report(checkout: Path, count: int, seed: int, say: Say) -> FaultReport:
@@ -36,6 +39,18 @@ def load_report(checkout: Path, ues: int, minutes: float, say: Say) -> LoadRepor
         If `checkout` is no source checkout.
     """
     report: LoadReport = module_of_tests(checkout, "faults", "load").load(ues, minutes, say)
+    return report
+
+
+def track_report(checkout: Path, file: Path, minutes: float, say: Say) -> TrackReport:
+    """Track the users of a testbed file for so long.
+
+    Raises
+    ------
+    BenchmarkError
+        If `checkout` is no source checkout.
+    """
+    report: TrackReport = module_of_tests(checkout, "faults", "tracked").tracked(file, minutes, say)
     return report
 
 
@@ -76,5 +91,29 @@ def print_load(report: LoadReport, console: Console) -> None:
         soft_wrap=True,
     )
     for part in report.memory:
-        growth = f"{part.mib_per_hour:+.1f} +- {part.standard_error:.1f} MiB an hour"
-        console.print(f"{part.process}: {part.first_mib:.0f} to {part.last_mib:.0f} MiB, {growth}", markup=False)
+        console.print(f"{part.process}: {part.first_mib:.0f} to {part.last_mib:.0f} MiB, {_growth(part)}", markup=False)
+
+
+def print_track(report: TrackReport, console: Console) -> None:
+    """Print a continuous run: some of its minutes as columns, ages of fixes and each process's memory as rows."""
+    title = f"{report.users} users for {report.lasted_s / 60:.1f} minutes: {report.fixes_per_s:.1f} fixes/s"
+    step = -(-len(report.minutes) // MOST_COLUMNS)
+    shown = report.minutes[::step]
+    table = Table(title=title, box=SIMPLE, padding=0, show_edge=False)
+    table.add_column("minute", no_wrap=True)
+    for minute in shown:
+        table.add_column(str(minute.minute), justify="right")
+    table.add_column("growth", no_wrap=True)
+    table.add_row("fixes", *(str(minute.fixes) for minute in shown))
+    table.add_row("age p50 ms", *(f"{minute.age_p50_ms:.0f}" for minute in shown))
+    table.add_row("age p99 ms", *(f"{minute.age_p99_ms:.0f}" for minute in shown))
+    for part in report.memory:
+        curve = report.curves_mib[part.process][: len(report.minutes) : step]
+        table.add_row(f"{part.process} MiB", *(f"{mib:.1f}" for mib in curve), _growth(part))
+    console.print(table)
+    error = "-" if report.track_rmse_m is None else f"{1e3 * report.track_rmse_m:.1f} mm"
+    console.print(f"rms error of tracks {error}; counters {report.counters}", markup=False, soft_wrap=True)
+
+
+def _growth(part: Slope) -> str:
+    return f"{part.mib_per_hour:+.1f} +- {part.standard_error:.1f} MiB an hour"

@@ -39,7 +39,7 @@ class FaultReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slope(msgspec.Struct, frozen=True, kw_only=True):
-    """Growth of a process's resident memory over a run, and its standard error."""
+    """Growth of what a process has of memory of its own over a run, and its standard error."""
 
     process: str
     first_mib: float
@@ -64,4 +64,27 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     counters: dict[str, int]
     memory: tuple[Slope, ...]
+    met: bool
+
+
+class MinuteOfTracking(msgspec.Struct, frozen=True, kw_only=True):
+    """One minute of a continuous run."""
+
+    minute: int
+    fixes: int
+    age_p50_ms: float
+    age_p99_ms: float
+
+
+class TrackReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A continuous run that was watched; `curves_mib` are the mean weights of each process, minute by minute."""
+
+    users: int
+    lasted_s: float
+    fixes_per_s: float
+    track_rmse_m: float | None
+    counters: dict[str, int]
+    minutes: tuple[MinuteOfTracking, ...]
+    memory: tuple[Slope, ...]
+    curves_mib: dict[str, tuple[float, ...]]
     met: bool

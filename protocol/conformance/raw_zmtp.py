@@ -206,16 +206,25 @@ class RawZmtp:
 
 
 def _connected(endpoint: str) -> socket.socket:
-    """Return a socket that is connected to an endpoint of ZeroMQ; a backlog that is full is waited for."""
+    """Return a socket that is connected to an endpoint of ZeroMQ; a backlog that is full is waited for.
+
+    Raises
+    ------
+    NonconformityError
+        If nobody listens there: a testee that has ended in the middle of a case fails that case, and no other.
+    """
     scheme, _, place = endpoint.partition("://")
     until_s = now_s() + CONNECT_WITHIN_S
     while True:
         try:
             return _connect(scheme, place)
-        except (ConnectionRefusedError, BlockingIOError, FileNotFoundError):
+        except BlockingIOError:
             if now_s() >= until_s:
                 raise
-            time.sleep(0.01)
+        except (ConnectionRefusedError, FileNotFoundError) as error:
+            if now_s() >= until_s:
+                raise NonconformityError(f"expected somebody who listens at {endpoint}, got: {error}") from error
+        time.sleep(0.01)
 
 
 def _connect(scheme: str, place: str) -> socket.socket:

@@ -1,4 +1,5 @@
 import json
+import socket
 from pathlib import Path
 
 import msgspec
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from protocol.codec import decode
-from protocol.conformance import reference
+from protocol.conformance import raw_zmtp, reference
 from protocol.conformance.case import (
     Case,
     InconclusiveError,
@@ -23,6 +24,7 @@ from protocol.conformance.headers import frames_of, header, parsed
 from protocol.conformance.referee import UE_SAYS, SessionWatch
 from protocol.conformance.runner import Result, conforming, known_failures
 from protocol.conformance.timing import EchoMeter
+from protocol.conformance.wire_log import WireLog
 from protocol.testbed import default_facts
 
 
@@ -125,6 +127,18 @@ def test_bound_is_widened_by_the_lateness_of_the_machine_and_void_on_a_slow_one(
 def result(name: str, outcome: Outcome, known: str | None = None) -> Result:
     about = Case(id=name, clause="4.1.5", description="", expectation="", check=lambda: None)
     return Result(case=about, outcome=outcome, clause="4.1.5", detail="", took_s=0.0, late_s=0.0, known=known)
+
+
+@pytest.mark.parametrize("leaves", ["nothing", "an endpoint"])
+def test_case_that_finds_nobody_listening_fails_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: str
+) -> None:
+    monkeypatch.setattr(raw_zmtp, "CONNECT_WITHIN_S", 0.1)
+    if leaves == "an endpoint":  # as a process does that is killed
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(tmp_path / "control"))
+    with pytest.raises(NonconformityError, match=r"expected somebody who listens at ipc://.*control, got: "):
+        raw_zmtp.RawZmtp(f"ipc://{tmp_path}/control", WireLog())
 
 
 def test_list_of_known_failures_is_exact(tmp_path: Path) -> None:

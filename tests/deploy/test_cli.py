@@ -100,15 +100,18 @@ def test_bench_outside_a_checkout_says_where_to_run_it(tmp_path: Path, monkeypat
 def test_bench_of_faults_and_of_load_at_once_is_refused() -> None:
     result = CliRunner().invoke(app, ["bench", "--faults", "--load"])
     assert result.exit_code == 2
-    assert "expected --faults or --load, got both" in result.output
+    assert "expected --faults, --load or --track, got --faults and --load" in " ".join(result.output.split())
 
 
-@pytest.mark.parametrize(("option", "module"), [("--faults", "campaign"), ("--load", "load")])
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [(["--faults"], "campaign"), (["--load"], "load"), (["--track", "tracking.yaml"], "tracked")],
+)
 def test_campaigns_outside_a_checkout_say_where_to_run_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, module: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], module: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["bench", option])
+    result = CliRunner().invoke(app, ["bench", *words])
     assert result.exit_code == 2
     assert f"expected a source checkout with tests/faults/{module}.py" in result.output
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,12 @@ def run(recorded: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(recorded, tmp_path / "run"))
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replay in a thread: what a process of its own adds is seen where a run is whole, and where there is none."""
+    monkeypatch.setattr("deploy.replay_command.local_executor", ThreadPoolExecutor)
+
+
 def fixes_of(run: Path) -> list[dict[str, Any]]:
     return [record for record in open_run(run).records if record["kind"] == "fix"]
 
@@ -66,6 +73,7 @@ def test_command_prints_one_document_and_ends_with_status_0(recorded: Path) -> N
     assert output.document["recording"]["ended"]
 
 
+@pytest.mark.usefixtures("here")
 def test_table_for_people_counts_what_is_the_same(recorded: Path) -> None:
     output = nftestbed("replay", recorded, "--scheme", "cbs_bt")
     rows = [line.split() for line in output.out.splitlines() if line.split()[:1] in [["ue-a"], ["ue-b"]]]
@@ -75,6 +83,7 @@ def test_table_for_people_counts_what_is_the_same(recorded: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("here")
 def test_fix_that_was_recorded_one_bit_off_differs_and_the_status_is_1(run: Path) -> None:
     def one_bit_off(record: dict[str, Any]) -> dict[str, Any]:
         if record.get("kind") == "fix" and (record["ue"], record["scheme"], record["round"]) == ("ue-b", "cbs_bt", 1):
@@ -111,6 +120,7 @@ def test_localization_that_the_kill_cut_short_is_named_and_no_fault(run: Path) -
     assert "the recording ends here: request" in document.not_replayed[0].text
 
 
+@pytest.mark.usefixtures("here")
 def test_record_that_could_not_be_written_makes_its_fix_impossible_and_the_status_1(run: Path) -> None:
     report = next(record for record in open_run(run).records if record["kind"] == "report")
     rewritten(run, lambda record: None if record["seq"] == report["seq"] else record)
@@ -129,6 +139,7 @@ def test_recorded_failure_of_a_scheme_fails_in_the_same_words(tmp_path: Path) ->
     assert document.complete
 
 
+@pytest.mark.usefixtures("here")
 def test_damaged_samples_are_refused_with_status_2_and_their_file(run: Path) -> None:
     data = run / "iq" / "report.sigmf-data"
     data.write_bytes(b"\0" + data.read_bytes()[1:])
@@ -143,6 +154,7 @@ def test_folder_without_a_run_is_refused_with_status_2(tmp_path: Path) -> None:
     assert "expected a file of a run" in output.err
 
 
+@pytest.mark.usefixtures("here")
 def test_configuration_of_another_testbed_than_was_recorded_is_refused(run: Path) -> None:
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("carrier_hz: 100000000000.0", "carrier_hz: 99000000000.0"))
@@ -170,6 +182,7 @@ def test_scheme_of_any_name_is_replayed_with_its_defaults(recorded: Path) -> Non
     assert document.complete
 
 
+@pytest.mark.usefixtures("here")
 def test_scheme_whose_sweeps_were_not_recorded_names_round_user_and_sweep_with_status_1(tmp_path: Path) -> None:
     run = recorded_run(tmp_path, rounds=2)
     output = nftestbed("replay", run, "--scheme", "cbs_bt", "--json")
@@ -180,12 +193,14 @@ def test_scheme_whose_sweeps_were_not_recorded_names_round_user_and_sweep_with_s
     assert "request 2 is for a sweep of 32 groups from 1 m" in output.document["not_replayed"][0]["text"]
 
 
+@pytest.mark.usefixtures("here")
 def test_unknown_scheme_is_refused_with_status_2_and_the_names_there_are(recorded: Path) -> None:
     output = nftestbed("replay", recorded, "--scheme", "cbx")
     assert output.status == 2
     assert "cbx" in output.err
 
 
+@pytest.mark.usefixtures("here")
 def test_testbed_of_other_facts_is_refused_with_the_differing_fact(recorded: Path, tmp_path: Path) -> None:
     path = written_testbed(tmp_path / "other.yaml").path
     path.write_text(path.read_text().replace("elements: 64", "elements: 32"))
@@ -194,6 +209,7 @@ def test_testbed_of_other_facts_is_refused_with_the_differing_fact(recorded: Pat
     assert "downlink.array.elements: 64 here, 32 there" in output.err
 
 
+@pytest.mark.usefixtures("here")
 def test_scheme_that_is_not_wished_need_not_be_made(run: Path) -> None:
     config, network = run / "config.yaml", "  - scheme: network\n    model: no/where.onnx\n"
     config.write_text(config.read_text().replace("  - scheme: cbs\n", f"  - scheme: cbs\n{network}", 1))

@@ -5,7 +5,6 @@ that no single wrong bit makes one of another.
 """
 
 import json
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from tests.faults.chaos_proxy import ChaosProxy, chaos_proxies
 from tests.faults.invariants import ENDS, Place, RunLedger
+from tests.faults.memory import own_mib
 from tests.faults.network_namespace import Cables, laid_cables
 from tests.qualification.processes import Lab, Process, Record, merged
 
@@ -46,7 +46,6 @@ _EMULATOR: Mapping[str, object] = {
     "uplink_noise": {"mode": "sweep_mean", "snr_db": 30.0},
     "front_end": {"settle_s": 0.005},  # a pace that leaves processors time to start processes again
 }
-PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class Wiring(Enum):
@@ -171,11 +170,11 @@ class Bed(Lab):
                 self._told.append(Told(at_s=at_s, record=record))
 
     def memory_mib(self) -> dict[str, float]:
-        """Return the resident memory of each part that runs, by its role; of all users' the largest."""
+        """Return the memory of each part that runs, by its role; of all users' the largest."""
         found: dict[str, float] = {}
         for part, process in self.parts.items():
             role = "ue" if part in PLACES else part
-            found[role] = max(found.get(role, 0.0), resident_mib(process.pid))
+            found[role] = max(found.get(role, 0.0), own_mib(process.pid))
         return found
 
     def _clock(self, part: str) -> Path:
@@ -186,14 +185,6 @@ class Bed(Lab):
         whole = self.folder / f"{part}.clock.new"
         whole.write_text(str(ahead_s))
         whole.replace(self._clock(part))
-
-
-def resident_mib(pid: int) -> float:
-    """Return the resident memory of a process; nothing if it has ended."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_MIB
-    except (OSError, IndexError):
-        return 0.0
 
 
 @contextmanager

@@ -14,26 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from deploy.soak_rows import LoadReport, Slope
-from tests.faults.beds import resident_mib
+from tests.faults.memory import SHORTEST_FIT_S, Scales, grown
 from tests.qualification.processes import Lab, Process, Record, wait_until
 
 AGENTS_PER_PROCESS = 64
 GATHER_S = 120.0  # as many agents join on few cores
-WEIGH_EVERY_S = 2.0
 TICK_S = 0.1
-#: Reading code, compiled loops and caches come first; growth is sought in the rest.
-WARM_UP = 0.2
 #: A hundred bytes kept of each fix would be twice as much at 150 fixes a second.
 FLAT_MIB_PER_HOUR = 24.0
-#: In less time the warm-up is all that can be seen.
-SHORTEST_FIT_S = 240.0
 #: What may keep a request from being answered.
 EXPLAINING = ("missed_deadlines", "declined", "peers_lost", "refused_reports", "refused_stale")
 
-Floats = npt.NDArray[np.float64]
 Say = Callable[[str], None]
 
 
@@ -87,28 +80,6 @@ class Log:
         return max(0, len(self.waiting) - self.under_way - explained)
 
 
-def slope(process: str, at_s: Floats, mib: Floats) -> Slope:
-    """Return the growth of a process after its warm-up, by a straight line.
-
-    Successive weighings are alike: the error of as many independent ones is widened by their correlation.
-    """
-    late = at_s >= at_s[0] + WARM_UP * (at_s[-1] - at_s[0])
-    hours, weight = at_s[late] / 3600.0, mib[late]
-    spread = hours - hours.mean()
-    growth = float(spread @ weight / (spread @ spread))
-    rest = weight - weight.mean() - growth * spread
-    power = float(rest @ rest)
-    alike = min(max(float(rest[1:] @ rest[:-1]) / power, 0.0), 0.99) if power > 0 else 0.0
-    error = np.sqrt(power / (hours.size - 2) / (spread @ spread) * (1 + alike) / (1 - alike))
-    return Slope(
-        process=process,
-        first_mib=float(weight[0]),
-        last_mib=float(weight[-1]),
-        mib_per_hour=growth,
-        standard_error=float(error),
-    )
-
-
 def load(ues: int, minutes: float, say: Say = lambda _line: None) -> LoadReport:
     """Locate so many UEs for so long, and report."""
     with tempfile.TemporaryDirectory(prefix="load-") as folder:
@@ -150,25 +121,20 @@ def _loaded(lab: Lab, ues: int, lasts_s: float, say: Say) -> LoadReport:
     log, controller = Log(), parts["controller"]
     wait_until(lambda: any('"kind": "fix"' in line for line in controller.out[-500:]), "the first fix", 2 * GATHER_S)
     say(f"{ues} UEs are being located")
-    began_s, at_s = time.monotonic(), list[float]()
-    mib: dict[str, list[float]] = {name: [] for name in parts}
-    while (now_s := time.monotonic()) < began_s + lasts_s:
+    began_s, scales = time.monotonic(), Scales({name: part.pid for name, part in parts.items()})
+    while time.monotonic() < began_s + lasts_s:
         log.read(controller)
-        if not at_s or now_s - at_s[-1] >= WEIGH_EVERY_S:
-            at_s.append(now_s)
-            for name, part in parts.items():
-                assert part.status is None, f"{name} ended: {part.errors[-2000:]}"
-                mib[name].append(resident_mib(part.pid))
+        for name, part in parts.items():
+            assert part.status is None, f"{name} ended: {part.errors[-2000:]}"
+        scales.weigh()
         time.sleep(TICK_S)
     controller.signal(signal.SIGINT)
     controller.ended()
     log.read(controller)
-    memory = tuple(slope(name, np.array(at_s), np.array(weights)) for name, weights in mib.items())
-    return _report(log, ues, time.monotonic() - began_s, memory)
+    return _report(log, ues, time.monotonic() - began_s, scales.slopes())
 
 
 def _report(log: Log, ues: int, lasted_s: float, memory: tuple[Slope, ...]) -> LoadReport:
-    flat = all(part.mib_per_hour - 2 * part.standard_error <= FLAT_MIB_PER_HOUR for part in memory)
     lossless = log.unexplained == 0 and log.failures == 0 and log.fixes >= ues
     percentiles = {name: np.percentile(ms, [50, 99]) for name, ms in log.latency_ms.items()}
     return LoadReport(
@@ -185,5 +151,5 @@ def _report(log: Log, ues: int, lasted_s: float, memory: tuple[Slope, ...]) -> L
         failures=log.failures,
         counters=dict(log.counters),
         memory=memory,
-        met=lossless and (flat or lasted_s < SHORTEST_FIT_S),
+        met=lossless and (lasted_s < SHORTEST_FIT_S or not grown(memory, FLAT_MIB_PER_HOUR)),
     )

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import yaml
+from typer.testing import CliRunner
 
+from deploy.cli import app
 from protocol.config import LoadedTestbed, facts, read_testbed
 from protocol.testbed import TestbedFacts
 
@@ -261,6 +263,13 @@ class Lab:
     def kill_one(self, module: str, *words: str) -> None:
         """Kill that process."""
         os.kill(self.one(module, *words), signal.SIGKILL)
+
+
+def said_of_a_refused(file: Path) -> str:
+    """Return what ``nftestbed run`` says of a file that it must refuse, called in this process, which spares a start."""
+    result = CliRunner().invoke(app, ["run", str(file)])
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    return result.stderr
 
 
 def command_lines() -> Iterator[tuple[int, list[str]]]:

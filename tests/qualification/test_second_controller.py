@@ -22,7 +22,7 @@ def test_second_controller_on_the_same_endpoint_is_refused(lab_of: LabFactory, t
     lab = lab_of(tcp=tcp)
     first = lab.controller()
     second = lab.start("-m", "bs_controller", str(lab.file), "--run-dir", str(lab.folder / "other"))
-    assert second.ended(5.0) == 2
+    assert second.ended() == 2
     assert f"cannot bind {lab.control}" in second.errors
     first_finishes(lab, first)
 
@@ -32,7 +32,7 @@ def test_second_controller_in_the_same_run_directory_is_refused(lab_of: LabFacto
     first = lab.controller()
     elsewhere = lab_of()
     second = elsewhere.start("-m", "bs_controller", str(elsewhere.file), "--run-dir", str(lab.run_directory))
-    assert second.ended(5.0) == 2
+    assert second.ended() == 2
     assert f"{lab.run_directory}: expected a run that nobody records, got one held by process {first.pid}" in (
         second.errors
     )
@@ -43,7 +43,7 @@ def test_controller_that_could_not_start_leaves_its_run_directory_free(lab_of: L
     lab = lab_of()
     first = lab.controller()
     refused = lab.start("-m", "bs_controller", str(lab.file), "--run-dir", str(lab.folder / "other"))
-    assert refused.ended(5.0) == 2
+    assert refused.ended() == 2
     first.end()
     first_finishes(lab, lab.controller(lab.folder / "other"))
 

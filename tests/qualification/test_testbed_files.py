@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.qualification.conftest import LabFactory
+from tests.qualification.processes import Lab, said_of_a_refused
 
 pytestmark = pytest.mark.requirement("a mistake in the file is pointed at")
 
@@ -42,14 +43,17 @@ MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
 }
 
 
+def refused(lab: Lab, complaint: str) -> None:
+    """Hold the lab's file to a refusal; the last two tests start a process for one."""
+    said = said_of_a_refused(lab.file)
+    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: {complaint}", said), said
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistake_is_refused_with_file_line_column_and_path(lab_of: LabFactory, mistake: str) -> None:
     changes, complaint = MISTAKES[mistake]
     lab = lab_of(**changes)
-    process = lab.command("run", str(lab.file))
-    assert process.ended() == 2
-    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: {complaint}", process.errors), process.errors
-    assert process.out == []
+    refused(lab, complaint)
 
 
 SAMPLES = {"settings": "ipc:///s", "channel_port": 5754, "transmit": "ipc:///{ue}.sent", "receive": "ipc:///{ue}.heard"}
@@ -124,18 +128,23 @@ MISTAKES_WITH_SAMPLES: dict[str, tuple[Mapping[str, object], str]] = {
 def test_mistake_about_samples_is_pointed_at(lab_of: LabFactory, mistake: str) -> None:
     changes, complaint = MISTAKES_WITH_SAMPLES[mistake]
     lab = lab_of(**changes)
-    process = lab.command("run", str(lab.file))
-    assert process.ended() == 2
-    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: {complaint}", process.errors), process.errors
+    refused(lab, complaint)
 
 
 @pytest.mark.parametrize("text", ["name: [small", "name: small\nname: small\n", ""])
 def test_text_that_is_no_testbed_is_refused_with_its_place(lab_of: LabFactory, text: str) -> None:
     lab = lab_of()
     lab.file.write_text(text)
+    refused(lab, ".*expected .*, got ")
+
+
+def test_process_of_its_own_refuses_likewise(lab_of: LabFactory) -> None:
+    changes, complaint = MISTAKES["unknown key"]
+    lab = lab_of(**changes)
     process = lab.command("run", str(lab.file))
     assert process.ended() == 2
-    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: .*expected .*, got ", process.errors), process.errors
+    assert re.search(rf"^{re.escape(str(lab.file))}:\d+:\d+: {complaint}", process.errors), process.errors
+    assert process.out == []
 
 
 def test_file_that_is_not_there_is_named(lab_of: LabFactory) -> None:

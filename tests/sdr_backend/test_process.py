@@ -46,40 +46,49 @@ def command(file: Path) -> list[str]:
     return [sys.executable, "-m", "sdr_backend", str(file)]
 
 
-@pytest.mark.parametrize(
-    ("section", "text"),
-    [
-        ("", r"testbed\.yaml:\d+:\d+: sdr_backend\.radio: expected a value, got nothing"),
-        (
-            "sdr_backend: {radio: {driver: usrp}}",
-            r":\d+: sdr_backend\.radio: expected a radio driver .*soapy, zmq-iq.* got 'usrp'",
-        ),
-        ("sdr_backend: {radio: {driver: file, options: {gain: 3}}}", "driver file: .*gain"),
-        ("sdr_backend: {radio: {driver: file}, front_end: {driver: horn}}", "front-end driver .* got 'horn'"),
-        (
-            "sdr_backend: {radio: {driver: file, options: {receive: absent}}, front_end: {driver: ideal}}",
-            "absent.sigmf-meta: No such file",
-        ),
-        (
-            "sdr_backend: {radio: {driver: zmq-iq, options: {receive: 'ipc://absent'}}, uplink: {radio: {driver: zmq-iq}}}",
-            r":\d+: sdr_backend\.uplink: expected a section sounding that says who sounds when, got none",
-        ),
-        (
-            "sdr_backend: {radio: {driver: zmq-iq, options: {receive: 'ipc://absent'}}, "
-            "uplink: {radio: {driver: zmq-iq, options: {receive: 'ipc://a'}}, calibration: {gain_db: [1.0, 2.0]}}}\n"
-            "sounding: {slots: [ue-1]}",
-            r"sdr_backend\.uplink: gain_db: expected none or one of each of \d+ antennas, got 2",
-        ),
-    ],
+NO_RADIO = (
+    ("", r"testbed\.yaml:\d+:\d+: sdr_backend\.radio: expected a value, got nothing"),
+    (
+        "sdr_backend: {radio: {driver: usrp}}",
+        r":\d+: sdr_backend\.radio: expected a radio driver .*soapy, zmq-iq.* got 'usrp'",
+    ),
+    ("sdr_backend: {radio: {driver: file, options: {gain: 3}}}", "driver file: .*gain"),
+    ("sdr_backend: {radio: {driver: file}, front_end: {driver: horn}}", "front-end driver .* got 'horn'"),
+    (
+        "sdr_backend: {radio: {driver: file, options: {receive: absent}}, front_end: {driver: ideal}}",
+        "absent.sigmf-meta: No such file",
+    ),
+    (
+        "sdr_backend: {radio: {driver: zmq-iq, options: {receive: 'ipc://absent'}}, uplink: {radio: {driver: zmq-iq}}}",
+        r":\d+: sdr_backend\.uplink: expected a section sounding that says who sounds when, got none",
+    ),
+    (
+        "sdr_backend: {radio: {driver: zmq-iq, options: {receive: 'ipc://absent'}}, "
+        "uplink: {radio: {driver: zmq-iq, options: {receive: 'ipc://a'}}, calibration: {gain_db: [1.0, 2.0]}}}\n"
+        "sounding: {slots: [ue-1]}",
+        r"sdr_backend\.uplink: gain_db: expected none or one of each of \d+ antennas, got 2",
+    ),
 )
+
+
+@pytest.fixture(scope="module")
+def endings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Return status and standard error of a process for each section; all start at once, on as many cores as there are."""
+    files = {section: file_with(tmp_path_factory.mktemp("no-radio"), section) for section, _ in NO_RADIO}
+    started = {
+        section: subprocess.Popen(command(file), stderr=subprocess.PIPE, text=True) for section, file in files.items()
+    }
+    said = {section: process.communicate(timeout=WITHIN_S)[1] for section, process in started.items()}
+    return {section: (process.returncode, said[section]) for section, process in started.items()}
+
+
+@pytest.mark.parametrize(("section", "text"), NO_RADIO)
 def test_section_that_makes_no_radio_ends_the_process_with_status_2_and_the_reason(
-    tmp_path: Path, section: str, text: str
+    endings: dict[str, tuple[int, str]], section: str, text: str
 ) -> None:
-    done = subprocess.run(
-        command(file_with(tmp_path, section)), capture_output=True, text=True, timeout=WITHIN_S, check=False
-    )
-    assert done.returncode == 2
-    assert re.search(text, done.stderr), done.stderr
+    status, said = endings[section]
+    assert status == 2
+    assert re.search(text, said), said
 
 
 class Controller:
