@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bs_controller.console.about import About, point_m
+from bs_controller.console.about import About
 from bs_controller.console.bounds import FixBounds, Request
 from bs_controller.console.fixes import fix_values
 from bs_controller.console.frames import Section
@@ -27,6 +27,7 @@ from bs_controller.console.tallies import (
     latencies_of,
 )
 from bs_controller.console.tracks import TRAIL_POINTS, TRAIL_S, Way, track_values
+from bs_controller.places import midway, point_m
 from protocol.keys import RADIO
 
 Record = Mapping[str, Any]
@@ -198,13 +199,9 @@ class ConsoleState:
             self._changed(section)
 
     def _truth_of(self, record: Record) -> tuple[float, float] | None:
-        """Return where a user was while a fix was made: in the middle of its sweeps in a run that tracks, else at the last."""
-        epochs = record["epochs"] if self.about.controller.track is not None else record["epochs"][-1:]
-        places = [self._truth(record["ue"], epoch) for epoch in epochs]
-        points = [point_m(*place) for place in places if place is not None]
-        if not points or len(points) < len(places):
-            return None
-        return sum(x_m for x_m, _ in points) / len(points), sum(y_m for _, y_m in points) / len(points)
+        """Return where a user was midway between the sweeps of a fix."""
+        place = midway(self._truth(record["ue"], epoch) for epoch in record["epochs"])
+        return None if place is None else point_m(*place)
 
     def _note_track(self, record: Record) -> None:
         ue = record["ue"]
