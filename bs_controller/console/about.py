@@ -12,6 +12,7 @@ from bs_controller.bounds import Unknown
 from bs_controller.config import ControllerSection
 from bs_controller.console.bounds import Emulated
 from bs_controller.jobs import FOLLOWED, labels
+from bs_controller.places import point_m
 from bs_controller.scheme_bounds import unknown_of
 from protocol.config import LoadedTestbed, TestbedFile, facts
 from protocol.names import each_name
@@ -141,8 +142,3 @@ def _scatterers(emulator: Mapping[str, object]) -> tuple[tuple[float, float], ..
         for place in places
         if isinstance(place.get("range_m"), int | float) and isinstance(place.get("angle_deg"), int | float)
     )
-
-
-def point_m(range_m: float, angle_rad: float) -> tuple[float, float]:
-    """Return x and y of a polar position."""
-    return range_m * float(np.cos(angle_rad)), range_m * float(np.sin(angle_rad))
