@@ -37,7 +37,7 @@ Truth = Callable[[str, int], tuple[float, float] | None]
 
 RATE_WITHIN_S = 5.0
 SLOW = ("errors", "latencies")  # sections that nobody can read ten times a second, and that take longest to make
-UNBOUNDED = 256  # fixes wait for their bounds, the latest of them
+UNBOUNDED = 64  # fixes of a scheme wait for their bounds, the latest of them
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class ConsoleState:
         ] = {}  # round, scheme and truth of the last fix
         self._heard = HeardViews(about.facts)
         self._bounds = FixBounds(about.facts, about.emulated, about.unknowns)
-        self._unbounded: deque[tuple[str, str, list[Request], tuple[float, float]]] = deque(maxlen=UNBOUNDED)
+        self._unbounded: dict[str, deque[tuple[str, list[Request], Point]]] = {}  # by scheme
         for section in ("run", "peers", "fixes", "tracks", "errors", "latencies", "alarms"):
             self._changed(section)
 
@@ -122,9 +122,12 @@ class ConsoleState:
 
     def refine(self) -> bool:
         """Reckon the bound of one fix that has none yet, which takes milliseconds; return whether there was one."""
-        if not self._unbounded:
+        scheme = next((one for one, waiting in self._unbounded.items() if waiting), None)
+        if scheme is None:
             return False
-        scheme, ue, requests, place = self._unbounded.popleft()
+        waiting = self._unbounded.pop(scheme)
+        self._unbounded[scheme] = waiting  # at the end: schemes take turns
+        ue, requests, place = waiting.popleft()
         bound_m = self._bounds.bound_m(scheme, ue, requests, place)
         if bound_m is not None:
             self._errors.add_bound(scheme, bound_m)
@@ -183,25 +186,21 @@ class ConsoleState:
         self.fixes += 1
         self._fix_times_s.append(self.time_s)
         x_m, y_m = point_m(record["range_m"], record["angle_rad"])
-        place = self._truth(ue, record["epochs"][-1]) if record["epochs"] else None
-        truth = self._truth_of(record)
+        place = midway(self._truth(ue, epoch) for epoch in record["epochs"])
+        truth = point_m(*place) if place is not None else None
         error_m = math.dist((x_m, y_m), truth) if truth is not None else None
         self._tracked.pop(ue, None)
         if truth is not None:
             self._tracked[ue] = record["round"], scheme, truth
         self._errors.add(scheme, error_m, expected_error_m(record))
         if place is not None:
-            self._unbounded.append((scheme, ue, self._heard.requests(record), place))
+            waiting = self._unbounded.setdefault(scheme, deque(maxlen=UNBOUNDED))
+            waiting.append((ue, self._heard.requests(record), place))
         self._fixes[ue, scheme] = _Fix((record, (x_m, y_m), truth, error_m))
         if record.get("integrity") == "suspect":
             self._alarm("suspect fix", "warn", f"{ue} by {scheme}: the fix is suspect")
         for section in ("fixes", "errors", *self._heard.note_fix(record)):
             self._changed(section)
-
-    def _truth_of(self, record: Record) -> tuple[float, float] | None:
-        """Return where a user was midway between the sweeps of a fix."""
-        place = midway(self._truth(record["ue"], epoch) for epoch in record["epochs"])
-        return None if place is None else point_m(*place)
 
     def _note_track(self, record: Record) -> None:
         ue = record["ue"]

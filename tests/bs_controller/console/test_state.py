@@ -239,6 +239,20 @@ def test_a_followed_fix_has_the_bound_of_its_one_sweep(tmp_path: Path) -> None:
     assert found_m == pytest.approx(wanted.position_rms_m(place[0]), rel=1e-6)
 
 
+def test_a_scheme_that_finds_seldom_has_its_bound_beside_one_that_finds_often(
+    run: Path, journal: RecordedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FixBounds, "bound_m", lambda *_: 0.5)
+    state = state_of(run)
+    fix = next(record for record in journal.records if record["kind"] == "fix" and record["scheme"] == "cbs")
+    for _ in range(300):
+        state.note({**fix, "scheme": "often"}, dict)
+    for _ in range(10):
+        assert state.refine()
+    found: Any = state.sections("ue-a", {})["errors"].values["schemes"]
+    assert found["cbs"]["bound_m"] == found["often"]["bound_m"] == 0.5
+
+
 def test_sub_arrays_of_users_that_the_file_numbers_are_those_of_each(tmp_path: Path) -> None:
     config = {
         **SMALL,
