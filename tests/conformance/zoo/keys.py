@@ -140,7 +140,7 @@ def keeps_revoked_sessions() -> None:
 @broken("radio-answers-any-antenna", {"radio/security/other-antenna": "10.3.7"})
 def answers_any_antenna() -> None:
     """Answers an enrolled UE about every antenna."""
-    around(RadioServer, "listen", lambda original, self, message, now_s, _enrolled: original(self, message, now_s))
+    around(RadioServer, "listen", lambda original, self, message, _enrolled: original(self, message))
 
 
 @broken("radio-looks-at-connections-alone", {"radio/security/revoked-on-the-air": "10.4.1"})

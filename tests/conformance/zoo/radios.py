@@ -314,8 +314,8 @@ def captures_anybody() -> None:
 def grids_of_hoped_for_epochs() -> None:
     """Says that the air carries the epoch that a UE hopes for."""
 
-    def listen(original: Any, self: RadioServer, message: Listen, now_s: float) -> Any:
-        return msgspec.structs.replace(original(self, message, now_s), epoch=message.epoch)
+    def listen(original: Any, self: RadioServer, message: Listen, *given: Any) -> Any:
+        return msgspec.structs.replace(original(self, message, *given), epoch=message.epoch)
 
     around(RadioServer, "listen", listen)
 
