@@ -12,7 +12,6 @@ from bs_controller.jobs import Job, Plans
 from bs_controller.records import Record
 from bs_controller.schemes.follow import Follow
 from bs_controller.sweeps import Fix, Scheme
-from bs_controller.tracker import Tracker
 from protocol.testbed import TestbedFacts
 
 
@@ -76,4 +75,6 @@ def agenda_of(
     """Return what a testbed file wants to be done; what is left out is added to the counters."""
     if section.track is None:
         return Rounds(schemes, section)
+    from bs_controller.tracker import Tracker  # noqa: PLC0415 - half a second of statistics that other runs do not need
+
     return Tracker(schemes, section, section.track, follow=Follow(facts=facts), counters=counters, now_s=now_s)

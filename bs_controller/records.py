@@ -1,6 +1,7 @@
 """What a run writes to its journal: one plain record per sweep, report, snapshot, fix, failure and peer event."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,8 +21,10 @@ from bs_controller.sweeps import (
     Sweep,
     Visibility,
 )
-from bs_controller.tracking import Track
 from protocol import messages as msg
+
+if TYPE_CHECKING:
+    from bs_controller.tracking import Track
 
 Record = dict[str, object]
 
@@ -83,7 +86,7 @@ def measured_record(job: Job) -> Record:
     return {"kind": "measured", "ue": job.ue, "scheme": scheme, "round": number, "epochs": list(job.epochs)}
 
 
-def track_record(job: Job, track: Track, began_s: float, age_ms: float) -> Record:
+def track_record(job: Job, track: "Track", began_s: float, age_ms: float) -> Record:
     """Return the record of a track: what is known of a user at ``at_s`` since the run began, with the fix of this round.
 
     ``covariance`` is that of ``(x_m, y_m, vx_m_s, vy_m_s)``, row by row. ``age_ms`` is how old the fix's first sweep is.
