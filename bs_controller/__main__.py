@@ -3,14 +3,23 @@
 import json
 import sys
 
+import msgspec
+
 from bs_controller.process import main
 from bs_controller.records import Record
 from protocol.shell import arguments
 
 
 def _print_record(record: Record, recorded: bool) -> None:
-    sys.stdout.write(json.dumps({"recorded": recorded, **record}) + "\n")
+    sys.stdout.buffer.write(_line({"recorded": recorded, **record}))
     sys.stdout.flush()
+
+
+def _line(record: Record) -> bytes:
+    try:
+        return msgspec.json.encode(record, enc_hook=float) + b"\n"  # numbers of numpy are floats
+    except (TypeError, ValueError):  # half a surrogate pair, as names of files that are no UTF-8 have
+        return json.dumps(record).encode("ascii") + b"\n"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import logging
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,9 @@ from protocol.versions import versions
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.02
+HANDOVER_S = (
+    0.5e-3  # after so long a scheme's thread gives way to the loop, for which messages wait; by default it is 5 ms
+)
 REMIND_S = 5.0
 STOPPED = 130
 
@@ -355,5 +359,6 @@ def main(
     changed
         Makes of the testbed file what is run, if that is not the file itself.
     """
+    sys.setswitchinterval(HANDOVER_S)
     serve = partial(_serve, directory=directory, on_record=on_record, patient=patient, changed=changed)
     return serve_testbed("controller", path, serve, run_directory=directory, quiet=quiet, stopped=STOPPED)

@@ -14,6 +14,9 @@ from bs_controller.tracking import MotionModel, Track, begun, continued
 
 # How well the time is known at which a sweep was on the air: it is taken to be when the radio says so, a message later.
 ON_AIR_RMS_S = 0.5e-3
+# How many users share the sweeps of a round. More would wait for each other's reports and fixes, a millisecond or two each,
+# while a sweep takes few: in groups, due one after another, fixes are younger.
+SHARING = 16
 LEFT_ALONE_S = 5.0  # at most is a user left alone who fails again and again
 # How well a position must be predicted for one sweep to do: within the reach of its search of 0.4 m at four deviations.
 FOLLOWED_RMS_M = 0.1
@@ -45,10 +48,11 @@ class Turns:
 class Tracker:
     """The agenda of users who move.
 
-    Rounds are due at multiples of a user's period since one time, so that users of one rate share sweeps. A round that is
-    due while the one before is under way is skipped and counted: nothing queues. A user who fails is asked for less and
-    less often, so that one who is silent leaves the air to others. A user whose position is predicted well enough is
-    followed with one sweep; every so many rounds a scheme locates it as if nothing were known.
+    Rounds are due at multiples of a user's period since one time, so that users of one rate share sweeps; of many users
+    `SHARING` do, and other groups are due in between. A round that is due while the one before is under way is skipped and
+    counted: nothing queues. A user who fails is asked for less and less often, so that one who is silent leaves the air to
+    others. A user whose position is predicted well enough is followed with one sweep; every so many rounds a scheme locates it
+    as if nothing were known.
     """
 
     waits = True
@@ -74,6 +78,8 @@ class Tracker:
         )
         # users are located from nothing in different rounds, so that no round has all of that work
         self._places = {ue: place for place, ue in enumerate(section.ues)}
+        groups = -(-len(section.ues) // SHARING)
+        self._phase = {ue: place % groups / groups for ue, place in self._places.items()}
         self._tracks: dict[str, Track] = {}
         self._failures: Counter[str] = Counter()
 
@@ -86,10 +92,14 @@ class Tracker:
     def _rate_hz(self, ue: str) -> float:
         return self._options.rates_hz.get(ue, self._options.rate_hz)
 
+    def _latest(self, ue: str, now_s: float) -> int:
+        """Return the number of the round that was due last, -1 before the first."""
+        return math.floor((now_s - self._began_s) * self._rate_hz(ue) - self._phase[ue])
+
     def begin(self, job: Job, now_s: float) -> bool:
         """Start the user's round that is due; return whether there is one."""
         rate_hz = self._rate_hz(job.ue)
-        latest = math.floor((now_s - self._began_s) * rate_hz)
+        latest = self._latest(job.ue, now_s)
         number = max(job.at + 1 + self._left_out(job.ue, rate_hz), latest)
         if min(number, latest) >= len(job.plans):
             job.finish()
@@ -141,5 +151,5 @@ class Tracker:
 
     def _count_skipped(self, job: Job, now_s: float) -> None:
         """Count the rounds that were due while this one was under way, but for the last, which comes now."""
-        latest = math.floor((now_s - self._began_s) * self._rate_hz(job.ue))
+        latest = self._latest(job.ue, now_s)
         self._counters["skipped_rounds"] += max(0, latest - job.at - 1)

@@ -10,7 +10,7 @@ import pytest
 from bs_controller.config import TrackSection
 from bs_controller.jobs import Job
 from bs_controller.sweeps import Covariance, Fix, Localization, Prior
-from bs_controller.tracker import FOLLOWED_RMS_M, LEFT_ALONE_S, Tracker
+from bs_controller.tracker import FOLLOWED_RMS_M, LEFT_ALONE_S, SHARING, Tracker
 from tests.bs_controller.rehearsal import COMMON, RADIO, SECTION, Asking, Rehearsal, sweep_to
 
 TENTH = TrackSection(rate_hz=10.0, locate_every=1)
@@ -39,6 +39,18 @@ def test_users_of_one_rate_share_each_sweep() -> None:
     played(rehearsal, 99)
     assert len(rehearsal.configures) == 20  # at 0.0, 0.1 ... 1.9 s
     assert Counter(rehearsal.fixed) == {"ue-a": 20, "ue-b": 20}
+
+
+def test_many_users_share_sweeps_in_groups_that_are_due_one_after_another() -> None:
+    ues = tuple(f"ue-{number}" for number in range(2 * SHARING + 1))
+    rehearsal = rehearsal_of(msgspec.structs.replace(TENTH, rate_hz=2.0), ues)
+    rehearsal.begin()
+    played(rehearsal, 49)
+    sweeps = rehearsal.recorded("sweep")
+    assert [len(str(sweep["ues"]).split()) for sweep in sweeps] == [11] * 6  # at 0, 1/6, 1/3 ... 5/6 s
+    times_s = [sweep["time_s"] for sweep in sweeps]
+    assert times_s == pytest.approx([third / 6 for third in range(6)], abs=0.02)  # of the clock's tick
+    assert Counter(rehearsal.fixed) == dict.fromkeys(ues, 2)
 
 
 def test_user_with_a_rate_of_its_own_is_located_as_often() -> None:
