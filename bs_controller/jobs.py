@@ -99,7 +99,9 @@ class Job:
     pending_since_s: float = 0.0
     started_s: float = 0.0
     epochs: list[int] = field(default_factory=list)
-    on_air_s: list[float] = field(default_factory=list)
+    on_air_s: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # between when and when each sweep came on the air
     followed_from: Prior | None = None  # where a track said that the user was
     sweep_latency_ms: list[float] = field(default_factory=list)
     abandoned: tuple[Reason, str] | None = None
@@ -190,8 +192,8 @@ class Job:
         self.step += 1
         self.attempts = 0
 
-    def answered(self, epoch: int, on_air_s: float, now_s: float) -> None:
-        """Note that the request under way has its answer, about what was on the air at that time."""
+    def answered(self, epoch: int, on_air_s: tuple[float, float], now_s: float) -> None:
+        """Note that the request under way has its answer, about what came on the air between these times."""
         self.stage = Stage.COMPUTING
         self.epochs.append(epoch)
         self.on_air_s.append(on_air_s)

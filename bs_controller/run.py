@@ -289,7 +289,7 @@ class Run:
         job, air = self._jobs[ue], self._air
         assert air is not None  # noqa: S101 - an answer was found to be of what is on the air
         del air.waiting[ue]
-        job.answered(air.epoch, air.sent_s, now_s)
+        job.answered(air.epoch, (air.asked_s, air.sent_s), now_s)
         record = records.answer_record(job, air.epoch, answer, 1e3 * (now_s - air.sent_s))
         self._keep(record, now_s, samples)
         self._advance(job, answer)

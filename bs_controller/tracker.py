@@ -12,7 +12,7 @@ from bs_controller.records import Record, track_record
 from bs_controller.sweeps import Fix, Localization, MovingScheme, Prior, Scheme, localization_of
 from bs_controller.tracking import MotionModel, Track, begun, continued
 
-# How well the time is known at which a sweep was on the air: it is taken to be when the radio says so, a message later.
+# A sweep came on the air between request and answer of the radio, and when exactly is known no better than by a message.
 ON_AIR_RMS_S = 0.5e-3
 # How many users share the sweeps of a round. More would wait for each other's reports and fixes, a millisecond or two each,
 # while a sweep takes few: in groups, due one after another, fixes are younger.
@@ -134,9 +134,11 @@ class Tracker:
         """Take a fix into the user's track, and return the record of it."""
         self._failures.pop(job.ue, None)
         self._count_skipped(job, now_s)
-        times_s = job.on_air_s
+        times_s = [(asked_s + ready_s) / 2 for asked_s, ready_s in job.on_air_s]
         at_s, before = sum(times_s) / len(times_s), self._tracks.get(job.ue)
-        spread_s = ON_AIR_RMS_S
+        # a time that may be any within a span is off by the root of a twelfth of it
+        within_s = [max(ON_AIR_RMS_S, (ready_s - asked_s) / math.sqrt(12)) for asked_s, ready_s in job.on_air_s]
+        spread_s = math.hypot(*within_s) / len(times_s)
         if not isinstance(job.plan.scheme, MovingScheme):  # its sweeps were of one who is at one place
             spread_s = math.hypot(spread_s, *((time_s - at_s) / math.sqrt(len(times_s)) for time_s in times_s))
         track = begun(fix, at_s, self._model) if before is None else continued(before, fix, at_s, spread_s, self._model)

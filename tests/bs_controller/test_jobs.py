@@ -58,7 +58,7 @@ def test_next_localization_starts_without_the_history_of_the_last() -> None:
     started = job()
     started.want(COMMON, now_s=1.0)
     started.attempts = 2
-    started.answered(epoch=5, on_air_s=1.0, now_s=2.0)
+    started.answered(epoch=5, on_air_s=(0.9, 1.0), now_s=2.0)
     started.begin_next(now_s=3.0)
     assert (started.step, started.attempts, started.epochs, started.sweep_latency_ms) == (0, 0, [], [])
 
@@ -66,7 +66,7 @@ def test_next_localization_starts_without_the_history_of_the_last() -> None:
 def test_latency_of_a_sweep_counts_from_its_wish_to_its_answer() -> None:
     started = job()
     started.want(COMMON, now_s=1.0)
-    started.answered(epoch=5, on_air_s=1.0, now_s=1.25)
+    started.answered(epoch=5, on_air_s=(0.9, 1.0), now_s=1.25)
     assert started.sweep_latency_ms == [250.0]  # exact: a quarter of a second is a binary number
 
 
