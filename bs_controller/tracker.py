@@ -18,8 +18,8 @@ ON_AIR_RMS_S = 0.5e-3
 # while a sweep takes few: in groups, due one after another, fixes are younger.
 SHARING = 16
 LEFT_ALONE_S = 5.0  # at most is a user left alone who fails again and again
-# How well a position must be predicted for one sweep to do: within the reach of its search of 0.4 m at four deviations.
-FOLLOWED_RMS_M = 0.1
+# How well a position must be predicted for one sweep to do: within the reach of its search of 0.4 m at three deviations.
+FOLLOWED_RMS_M = 0.13
 
 
 class Following(Protocol):
