@@ -80,9 +80,8 @@ class LiveFeed:
         self._run: tuple[str, object] | None = None
         self._directory: Path | None = None  # if its journal is within reach
         self._number = 0  # of the last record that was taken; all before it were, or were counted
-        self._unwritten: set[int] = (
-            set()
-        )  # taken before their turn: they are told when they are refused, others once on disk
+        # taken before their turn: records are told when they are refused, others once they are on disk
+        self._unwritten = set[int]()
         self._subscriber = Subscriber(endpoint, self._on_frames, max_frame_bytes=MAX_FRAME_BYTES)
 
     def close(self) -> None:
@@ -126,11 +125,9 @@ class LiveFeed:
             return
         early = {one for one in self._unwritten if one < number}
         self._unwritten -= early
-        found = (
-            []
-            if self._directory is None or missing == len(early)
-            else _noted(self._directory, state, self._number, number)
-        )
+        found: list[int] = []
+        if self._directory is not None and missing > len(early):
+            found = _noted(self._directory, state, self._number, number)
         lost = missing - len(early.union(found))
         if lost > 0:
             state.note_lost(lost)

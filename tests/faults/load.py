@@ -119,7 +119,7 @@ def _loaded(lab: Lab, ues: int, lasts_s: float, say: Say) -> LoadReport:
         names = lab.ues[first : first + AGENTS_PER_PROCESS]
         parts[f"agents {number}"] = lab.start("-m", "tests.faults.many_agents", str(lab.file), *names)
     log, controller = Log(), parts["controller"]
-    wait_until(lambda: any('"kind": "fix"' in line for line in controller.out[-500:]), "the first fix", 2 * GATHER_S)
+    wait_until(lambda: any('"kind":"fix"' in line for line in controller.out[-500:]), "the first fix", 2 * GATHER_S)
     say(f"{ues} UEs are being located")
     began_s, scales = time.monotonic(), Scales({name: part.pid for name, part in parts.items()})
     while time.monotonic() < began_s + lasts_s:
