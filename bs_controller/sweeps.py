@@ -232,10 +232,19 @@ class Scheme(Protocol):
 
 @runtime_checkable
 class MovingScheme(Scheme, Protocol):
-    """A scheme that can also locate a user who moves by centimetres between its sweeps."""
+    """A scheme that can also locate a user who moves by centimetres between its sweeps, if its plan allows."""
+
+    @property
+    def finds_movers(self) -> bool:
+        """Return whether it can, as it is planned; else it takes users for still."""
 
     def locate_moving(self) -> Localization:
         """Return a fresh localization, whose fix is where the user was in the middle of the sweeps; see `locate`."""
+
+
+def finds_movers(scheme: Scheme) -> bool:
+    """Return whether fixes of users who move are of one moment, midway between the sweeps."""
+    return isinstance(scheme, MovingScheme) and scheme.finds_movers
 
 
 def localization_of(scheme: Scheme, *, moving: bool) -> Measurement:

@@ -9,7 +9,7 @@ from typing import Protocol
 from bs_controller.config import ControllerSection, TrackSection
 from bs_controller.jobs import Job, Plan, Stage, labels
 from bs_controller.records import Record, track_record
-from bs_controller.sweeps import Fix, Localization, MovingScheme, Prior, Scheme, localization_of
+from bs_controller.sweeps import Fix, Localization, Prior, Scheme, finds_movers, localization_of
 from bs_controller.tracking import MotionModel, Track, begun, continued
 
 # A sweep came on the air between request and answer of the radio, and when exactly is known no better than by a message.
@@ -108,11 +108,11 @@ class Tracker:
             job.rest()
             return False
         prior = self._prior(job.ue, number, now_s)
-        plan = job.plans[number]
-        followed = None if prior is None else self._follow.locate_from(prior)
-        job.begin_at(
-            number, followed or localization_of(plan.scheme, moving=True), now_s, rank=self._began_s + number / rate_hz
+        localization = (
+            localization_of(job.plans[number].scheme, moving=True) if prior is None else self._follow.locate_from(prior)
         )
+        due_s = self._began_s + (number + self._phase[job.ue]) / rate_hz
+        job.begin_at(number, localization, now_s, rank=due_s)
         job.followed_from = prior
         return True
 
@@ -139,7 +139,7 @@ class Tracker:
         # a time that may be any within a span is off by the root of a twelfth of it
         within_s = [max(ON_AIR_RMS_S, (ready_s - asked_s) / math.sqrt(12)) for asked_s, ready_s in job.on_air_s]
         spread_s = math.hypot(*within_s) / len(times_s)
-        if not isinstance(job.plan.scheme, MovingScheme):  # its sweeps were of one who is at one place
+        if not finds_movers(job.plan.scheme):  # its sweeps were of one who is at one place
             spread_s = math.hypot(spread_s, *((time_s - at_s) / math.sqrt(len(times_s)) for time_s in times_s))
         track = begun(fix, at_s, self._model) if before is None else continued(before, fix, at_s, spread_s, self._model)
         self._tracks[job.ue] = track

@@ -124,6 +124,11 @@ class Likelihood:
             return (yield from self._located_by_pair(moving=self.options.moving))
         return (yield from self._located_by_range_sweep())
 
+    @property
+    def finds_movers(self) -> bool:
+        """Return whether both sweeps are common to all users, so that each tells a place of its own."""
+        return self.options.plan == "pair"
+
     def locate_moving(self) -> Localization:
         """Return a fresh localization; see `MovingScheme`."""
         if self.options.plan == "pair":

@@ -145,6 +145,11 @@ class Network:
         """Return a fresh localization; see `Scheme`."""
         return self._located(moving=self.options.moving)
 
+    @property
+    def finds_movers(self) -> bool:
+        """Return whether both sweeps are common to all users, so that each tells a place of its own."""
+        return self.options.plan == "pair"
+
     def locate_moving(self) -> Localization:
         """Return a fresh localization; see `MovingScheme`. It starts where `refine` would end, which adds nothing then."""
         return self._located(moving=True)

@@ -47,10 +47,21 @@ def test_many_users_share_sweeps_in_groups_that_are_due_one_after_another() -> N
     rehearsal.begin()
     played(rehearsal, 49)
     sweeps = rehearsal.recorded("sweep")
-    assert [len(str(sweep["ues"]).split()) for sweep in sweeps] == [11] * 6  # at 0, 1/6, 1/3 ... 5/6 s
+    assert [len(msgspec.convert(sweep["ues"], list[str])) for sweep in sweeps] == [11] * 6  # at 0, 1/6, 1/3 ... 5/6 s
     times_s = [sweep["time_s"] for sweep in sweeps]
     assert times_s == pytest.approx([third / 6 for third in range(6)], abs=0.02)  # of the clock's tick
     assert Counter(rehearsal.fixed) == dict.fromkeys(ues, 2)
+
+
+def test_rounds_of_a_group_rank_by_when_they_are_due() -> None:
+    ues = tuple(f"ue-{number}" for number in range(2 * SHARING))
+    section = msgspec.structs.replace(SECTION, ues=ues)
+    tracker = Tracker([Asking()], section, TENTH, follow=Following(), counters=Counter(), now_s=0.0)
+    first, second = tracker.job("ue-0"), tracker.job("ue-1")  # of two groups
+    for job in (first, second):
+        job.present = True
+        assert tracker.begin(job, 0.06)
+    assert [first.rank, second.rank] == pytest.approx([0.0, 0.05])
 
 
 def test_user_with_a_rate_of_its_own_is_located_as_often() -> None:
@@ -243,7 +254,9 @@ def test_record_of_a_track_says_when_where_and_how_old() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class AskingWhoMoves(Asking):
-    """A scheme that also locates users who move."""
+    """A scheme that also locates users who move, if so planned."""
+
+    finds_movers: bool = True
 
     def locate_moving(self) -> Localization:
         answer = yield COMMON
@@ -282,4 +295,5 @@ def test_sweep_that_came_on_the_air_nobody_knows_when_is_believed_as_far_as_its_
 def test_fix_that_takes_a_walker_for_still_is_believed_as_far_as_it_moved_between_the_sweeps() -> None:
     # two sweeps 40 ms apart are 20 ms from their middle, in which the user moves by 40 mm; a fix alone is right to 1 mm
     assert 0.02 < deviation_m(Asking()) < 0.04
+    assert 0.02 < deviation_m(AskingWhoMoves(finds_movers=False)) < 0.04
     assert deviation_m(AskingWhoMoves()) < 0.002
