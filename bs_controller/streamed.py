@@ -5,9 +5,9 @@ must throw that away.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bs_controller.recorded import (
     RecordingError,
@@ -84,15 +84,9 @@ class StreamedRun:
 
     def lasted_s(self) -> float:
         """Return the latest time of the records at the end of the journal, 0 if none of them has one."""
-        with (self.path / "journal.jsonl").open("rb") as file:
-            file.seek(max(0, self.journal_bytes - LAST_BYTES))
-            lines = file.read().split(b"\n")
-        latest_s = 0.0
-        for line in lines:
-            with suppress(ValueError):
-                time_s = record_from_line(line).get("time_s")
-                latest_s = max(latest_s, float(time_s)) if isinstance(time_s, int | float) else latest_s
-        return latest_s
+        records, _ = last_records(self.path / "journal.jsonl", LAST_BYTES)
+        times_s = [record["time_s"] for record in records if isinstance(record.get("time_s"), int | float)]
+        return float(max(times_s, default=0.0))
 
     def records(self) -> Iterator[Record]:
         """Yield the records of the journal after its header.
@@ -152,3 +146,21 @@ def stream_run(path: Path) -> StreamedRun:
     """
     path = Path(path)
     return StreamedRun(path=path, config_text=config_text_of(path), document=document_of(path))
+
+
+def last_records(journal: Path, size_bytes: int) -> tuple[list[dict[str, Any]], bool]:
+    """Return the records in the last bytes of a journal, and whether these are all there are."""
+    try:
+        with journal.open("rb") as file:
+            begin = max(0, file.seek(0, 2) - size_bytes)
+            file.seek(begin)
+            lines = file.read().split(b"\n")
+    except OSError:
+        return [], True
+    records: list[dict[str, Any]] = []
+    for line in lines:
+        try:
+            records.append(record_from_line(line))
+        except ValueError:  # the first may be the rest of one, the last may be on its way
+            continue
+    return records, begin == 0

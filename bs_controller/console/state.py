@@ -27,11 +27,10 @@ from bs_controller.console.tallies import (
     latencies_of,
 )
 from bs_controller.console.tracks import TRAIL_POINTS, TRAIL_S, Way, track_values
-from bs_controller.places import midway, point_m
+from bs_controller.places import Point, midway, point_m
 from protocol.keys import RADIO
 
 Record = Mapping[str, Any]
-Point = tuple[float, float]
 #: True range and angle of a user while an epoch was on the air, if anybody knows.
 Truth = Callable[[str, int], tuple[float, float] | None]
 

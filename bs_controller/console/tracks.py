@@ -1,10 +1,11 @@
 """From records of kind ``track`` to what the map draws; what a tracker does not say is left out (rules)."""
 
-import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from bs_controller.places import point_m
 
 Record = Mapping[str, Any]
 
@@ -61,8 +62,7 @@ def track_values(record: Record, before: Mapping[str, Any] | None) -> dict[str, 
 def _point(record: Record) -> tuple[float, float]:
     if "x_m" in record:
         return float(record["x_m"]), float(record["y_m"])
-    range_m, angle_rad = float(record["range_m"]), float(record["angle_rad"])
-    return range_m * math.cos(angle_rad), range_m * math.sin(angle_rad)
+    return point_m(float(record["range_m"]), float(record["angle_rad"]))
 
 
 def _covariance(record: Record) -> tuple[float, float, float] | None:

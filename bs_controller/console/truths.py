@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bs_controller.places import Position
 from protocol.journal import record_from_line
-
-Place = tuple[float, float]
 
 EPOCHS_KEPT = 1024
 _EPOCH = re.compile(rb'"epoch":(\d+)')
@@ -19,11 +18,11 @@ class RecordedTruth:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._spans: dict[int, tuple[int, int]] = {}  # bytes of the file in which all lines of an epoch lie
-        self._known: dict[int, dict[str, Place]] = {}
+        self._known: dict[int, dict[str, Position]] = {}
         if path.exists():
             self._index()
 
-    def __call__(self, ue: str, epoch: int) -> Place | None:
+    def __call__(self, ue: str, epoch: int) -> Position | None:
         """Return range and angle of a user while an epoch was on the air."""
         known = self._known.get(epoch)
         if known is None:
@@ -42,8 +41,8 @@ class RecordedTruth:
                     self._spans[epoch] = self._spans[epoch][0] if epoch in self._spans else begin, end
                 begin = end
 
-    def _read(self, epoch: int) -> dict[str, Place]:
-        places: dict[str, Place] = {}
+    def _read(self, epoch: int) -> dict[str, Position]:
+        places: dict[str, Position] = {}
         if epoch not in self._spans:
             return places
         begin, end = self._spans[epoch]

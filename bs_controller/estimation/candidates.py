@@ -266,10 +266,9 @@ class Searcher:
         """Return the best direction and mask at a range, around a direction."""
         shares = _stacked([self._direction_shares(sweep, range_m, sine) for sweep in sweeps])
         direction, best, likelihood, aside, share, next_share = likeliest_direction(shares, self._samples)
-        offset = self._offsets[direction] + aside * (self._offsets[1] - self._offsets[0])
         return Candidate(
             range_m=range_m,
-            angle_rad=math.asin(min(max(sine + float(offset), -1.0), 1.0)),
+            angle_rad=self._angle_rad(sine, direction, aside),
             mask=self._masks[best],
             mask_is_clear=next_share < CLEAR_SHARE * share,
             share=share,
@@ -284,8 +283,7 @@ class Searcher:
         for sine, of_sweep in zip(sines, shares, strict=True):
             of_best = np.ascontiguousarray(of_sweep[np.newaxis, :, best : best + 1])
             direction, _, _, aside, _, _ = likeliest_direction(of_best, self._samples)
-            offset = self._offsets[direction] + aside * (self._offsets[1] - self._offsets[0])
-            angles_rad.append(math.asin(min(max(sine + float(offset), -1.0), 1.0)))
+            angles_rad.append(self._angle_rad(sine, direction, aside))
         angle_rad = sum(angles_rad) / len(angles_rad)
         return Candidate(
             range_m=range_m,
@@ -296,6 +294,11 @@ class Searcher:
             log_likelihood=likelihood,
             turned_rad=tuple(one - angle_rad for one in angles_rad),
         )
+
+    def _angle_rad(self, sine: float, direction: int, aside: float) -> float:
+        """Return the angle of one of the directions around a sine, or of a place between two."""
+        offset = self._offsets[direction] + aside * (self._offsets[1] - self._offsets[0])
+        return math.asin(min(max(sine + float(offset), -1.0), 1.0))
 
     def _direction_shares(self, sweep: AngleSweep, range_m: float, sine: float) -> Floats:
         """Return the share of the energy that each mask explains in directions around one, ``(direction, mask)``.
