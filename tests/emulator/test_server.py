@@ -1,96 +1,31 @@
 """What the emulated radio answers: the same for the same epoch, noise included, and never of an older one."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from emulator.config import EmulatorSection, FrontEndSection, Noise, NoNoise, ScattererSection, UserSection
+from emulator.config import EmulatorSection, FrontEndSection, NoNoise, ScattererSection
 from emulator.scene import Scene
-from emulator.server import REMEMBERED_ANSWERS, RadioServer, Truth
+from emulator.server import REMEMBERED_ANSWERS, RadioServer
 from protocol import messages as msg
 from protocol.testbed import Setting, default_facts
+from tests.emulator.serving import (
+    C_M_S,
+    FACTS,
+    USERS,
+    ComplexArray,
+    captured,
+    configure,
+    declined,
+    grid_samples,
+    listened,
+    on_air,
+    ready,
+    server,
+    silence,
+)
 from tests.oracles import dense_snapshot, dense_sweep
-
-Floats = npt.NDArray[np.float64]
-ComplexArray = npt.NDArray[np.complex128]
-
-FACTS = default_facts(subcarriers=64, elements=16, uplink_subcarriers=6)
-C_M_S = FACTS.speed_of_light_m_s
-USERS = {
-    "ue-a": UserSection(range_m=12.0, angle_deg=20.0),
-    "ue-b": UserSection(range_m=8.0, angle_deg=-30.0, visible_subarrays=(1, 2)),
-    "ue-c": UserSection(range_m=10.0, angle_deg=0.0, velocity_m_s=(0.0, 1.0)),
-    "ue-d": UserSection(range_m=6.0, angle_deg=0.0, velocity_m_s=(-1.0, 0.0)),  # walks into the array
-}
-NOISE_DB = EmulatorSection(users=USERS).downlink_noise
-
-
-def server(
-    *,
-    noise: Noise = NOISE_DB,
-    front_end: FrontEndSection | None = None,
-    scatterers: tuple[ScattererSection, ...] = (),
-    seed: int = 1,
-) -> RadioServer:
-    section = EmulatorSection(
-        users=USERS,
-        seed=seed,
-        front_end=front_end or FrontEndSection(),
-        downlink_noise=noise,
-        uplink_noise=noise,
-        scatterers=scatterers,
-    )
-    return RadioServer(FACTS, section, Scene.from_section(section, FACTS))
-
-
-def configure(epoch: int, *, groups: int = 1, elements: int = 16, span_s: float = 1e-9) -> msg.Configure:
-    """A setting whose delays grow from zero to the span; each epoch has phases of its own."""
-    phase_cycles = np.random.default_rng(epoch).random((groups, elements))
-    delay_s = np.tile(np.linspace(0.0, span_s, elements), (groups, 1))
-    return msg.Configure(epoch=epoch, groups_per_pilot=groups, phase_cycles=phase_cycles, delay_s=delay_s)
-
-
-def listened(radio: RadioServer, ue: str, epoch: int = 1) -> msg.Grid:
-    answer = radio.listen(msg.Listen(ue=ue, epoch=epoch))
-    assert isinstance(answer, msg.Grid)
-    return answer
-
-
-def grid_samples(radio: RadioServer, ue: str) -> ComplexArray:
-    return np.asarray(listened(radio, ue).samples, dtype=np.complex128)
-
-
-def captured(radio: RadioServer, ue: str, epoch: int = 1, now_s: float = 0.0) -> msg.Snapshot:
-    answer = radio.hear(msg.Capture(epoch=epoch, ue=ue), now_s)
-    assert isinstance(answer, msg.Snapshot)
-    return answer
-
-
-def ready(radio: RadioServer, request: msg.Configure, now_s: float = 0.0) -> msg.Ready:
-    answer = radio.hear(request, now_s)
-    assert isinstance(answer, msg.Ready)
-    return answer
-
-
-def declined(radio: RadioServer, request: msg.Message, now_s: float = 0.0) -> msg.Declined:
-    answer = radio.hear(request, now_s)
-    assert isinstance(answer, msg.Declined)
-    return answer
-
-
-def silence(radio: RadioServer, ue: str) -> msg.Silence:
-    answer = radio.listen(msg.Listen(ue=ue, epoch=1))
-    assert isinstance(answer, msg.Silence)
-    return answer
-
-
-def on_air(radio: RadioServer, epoch: int = 1, now_s: float = 0.0) -> RadioServer:
-    ready(radio, configure(epoch), now_s)
-    return radio
-
 
 # --- epochs ----------------------------------------------------------------------------------------------------------
 
@@ -359,57 +294,3 @@ def test_sounding_leaves_the_setting_on_the_air() -> None:
     radio = on_air(server(), epoch=1)
     captured(radio, "ue-a", epoch=2)
     assert listened(radio, "ue-a").epoch == 1
-
-
-# --- truth -----------------------------------------------------------------------------------------------------------
-
-
-def truth_of(ask: Callable[[RadioServer], object]) -> list[Truth]:
-    radio = on_air(server(), epoch=1)
-    ask(radio)
-    return radio.truth
-
-
-def test_truth_of_a_sweep_is_where_the_user_was_when_the_setting_came_on_the_air() -> None:
-    (truth,) = truth_of(lambda radio: listened(on_air(radio, epoch=2, now_s=3.0), "ue-c", epoch=2))
-    assert (truth.epoch, truth.ue, truth.link) == (2, "ue-c", "downlink")
-    # ten metres ahead and three aside; two roundings of double precision
-    assert truth.position.range_m == pytest.approx(math.hypot(10.0, 3.0), rel=1e-15 * 4)
-    assert truth.position.angle_rad == pytest.approx(math.atan2(3.0, 10.0), rel=1e-15 * 4)
-    assert (truth.scene_s, truth.velocity_m_s) == (3.0, (0.0, 1.0))
-
-
-def test_truth_of_a_sounding_names_the_uplink_and_its_epoch() -> None:
-    (truth,) = truth_of(lambda radio: captured(radio, "ue-a", epoch=2))
-    assert (truth.epoch, truth.ue, truth.link) == (2, "ue-a", "uplink")
-
-
-def test_truth_is_told_once_for_a_grid_asked_for_twice() -> None:
-    assert len(truth_of(lambda radio: (listened(radio, "ue-a"), listened(radio, "ue-a")))) == 1
-
-
-def test_truth_is_told_once_for_a_sounding_asked_for_twice() -> None:
-    assert len(truth_of(lambda radio: (captured(radio, "ue-a", 2), captured(radio, "ue-a", 2)))) == 1
-
-
-@pytest.mark.parametrize("first", [configure(1), msg.Capture(epoch=1, ue="ue-a")])
-def test_users_stay_where_the_file_puts_them_until_a_controllers_first_request(first: msg.Message) -> None:
-    radio = server()
-    silence(radio, "ue-c")  # while the controller compiles
-    radio.hear(first, 100.0)
-    radio.reset()  # a later session finds them where they have got to
-    captured(radio, "ue-c", epoch=1, now_s=103.0)
-    assert radio.truth[-1].position.range_m == pytest.approx(math.hypot(10.0, 3.0), rel=1e-15 * 4)  # two roundings
-
-
-def test_setting_that_takes_time_to_settle_is_heard_where_the_user_is_by_then() -> None:
-    radio = on_air(server(front_end=FrontEndSection(settle_s=2.0)))
-    listened(radio, "ue-c")
-    assert radio.truth[-1].scene_s == 2.0
-
-
-def test_users_who_ask_one_after_another_hear_one_sweep_at_one_time() -> None:
-    radio = on_air(on_air(server()), epoch=2, now_s=3.0)
-    for ue in ("ue-a", "ue-c"):
-        listened(radio, ue, epoch=2)
-    assert {truth.scene_s for truth in radio.truth} == {3.0}
